@@ -1,0 +1,60 @@
+/*
+ * errors.h
+ *	  SQLSTATEs, one meaning each, and errors that cannot carry personal data.
+ */
+#ifndef STRM_COMMON_ERRORS_H
+#define STRM_COMMON_ERRORS_H
+
+#include "utils/elog.h"
+#include "utils/errcodes.h"
+
+/* a definition or an argument is at fault */
+#define STRM_ERR_ARGUMENT ERRCODE_INVALID_PARAMETER_VALUE	/* 22023 */
+/* no master key, no preload, a contract that is not active: nothing wrong with the call itself */
+#define STRM_ERR_STATE ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE /* 55000 */
+/* a row breaks a validation of its contract */
+#define STRM_ERR_VALIDATION ERRCODE_CHECK_VIOLATION /* 23514 */
+/* a required field or the key field is missing */
+#define STRM_ERR_REQUIRED ERRCODE_NOT_NULL_VIOLATION	/* 23502 */
+/* a value is not of its field's type */
+#define STRM_ERR_TYPE ERRCODE_INVALID_TEXT_REPRESENTATION	/* 22P02 */
+/* a seal or ciphertext is not authentic, or a key is lost */
+#define STRM_ERR_FORGED ERRCODE_DATA_CORRUPTED	/* XX001 */
+/* the caller may not do this */
+#define STRM_ERR_PRIVILEGE ERRCODE_INSUFFICIENT_PRIVILEGE	/* 42501 */
+/* no such purpose, contract, stream, ... */
+#define STRM_ERR_UNDEFINED ERRCODE_UNDEFINED_OBJECT /* 42704 */
+/* it exists already */
+#define STRM_ERR_DUPLICATE ERRCODE_DUPLICATE_OBJECT /* 42710 */
+/* a size or count limit of ours */
+#define STRM_ERR_LIMIT ERRCODE_PROGRAM_LIMIT_EXCEEDED	/* 54000 */
+/* a managed column, trigger or constraint may not be changed */
+#define STRM_ERR_PROTECTED ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST	/* 2BP01 */
+/* a library failed (out of memory, no entropy) */
+#define STRM_ERR_INTERNAL ERRCODE_INTERNAL_ERROR	/* XX000 */
+
+/*
+ * An ERROR about a row that may hold personal data. Callers up the stack would add context lines (COPY adds the raw
+ * input line, for the client too), so the context stack is cut first; the server's log gets neither the statement nor
+ * a context. The message itself must name contract, field and rule only, never a value.
+ */
+#define strm_ereport_private(...) \
+	do { \
+		error_context_stack = NULL; \
+		ereport(ERROR, errhidestmt(true), errhidecontext(true), __VA_ARGS__); \
+	} while (0)
+
+/* Collects faults, so that one error reports them all, a detail line each. */
+typedef struct StrmFaults
+{
+	int			count;
+	StringInfoData lines;
+} StrmFaults;
+
+extern void strm_faults_init(StrmFaults *faults);
+extern void strm_faults_add(StrmFaults *faults, const char *fmt,...) pg_attribute_printf(2, 3);
+
+/* Raises all faults as one error of the given SQLSTATE, if there are any. hint may be NULL. */
+extern void strm_faults_raise(StrmFaults *faults, int sqlstate, const char *primary, const char *hint);
+
+#endif							/* STRM_COMMON_ERRORS_H */

@@ -1,0 +1,25 @@
+/*
+ * compat.h
+ *	  The only place that tests PG_VERSION_NUM: newer servers' names and signatures for PostgreSQL 15, 17 and 18.
+ */
+#ifndef STRM_COMPAT_H
+#define STRM_COMPAT_H
+
+#if PG_VERSION_NUM < 150000
+#error "strm_privacy needs PostgreSQL 15 or later"
+#endif
+
+/* Before 16 PGDLLEXPORT is empty on ELF systems, where -fvisibility=hidden would hide entry points. */
+#if PG_VERSION_NUM < 160000
+#undef PGDLLEXPORT
+#define PGDLLEXPORT __attribute__((visibility("default")))
+#endif
+
+/* 16 renamed the ownership checks to one function that takes the object's class. */
+#if PG_VERSION_NUM < 160000
+#define object_ownercheck_relation(relid, roleid) pg_class_ownercheck(relid, roleid)
+#else
+#define object_ownercheck_relation(relid, roleid) object_ownercheck(RelationRelationId, relid, roleid)
+#endif
+
+#endif							/* STRM_COMPAT_H */

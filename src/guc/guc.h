@@ -1,0 +1,15 @@
+/*
+ * guc.h
+ *	  Every setting of the extension, alphabetical. docs/settings.md describes each.
+ */
+#ifndef STRM_GUC_H
+#define STRM_GUC_H
+
+extern int	strm_key_cache_size;
+extern bool strm_log_redaction;
+extern char *strm_master_key_file;
+
+/* Defines the settings; called once, by _PG_init. */
+extern void strm_guc_init(void);
+
+#endif							/* STRM_GUC_H */

@@ -1,0 +1,20 @@
+/*
+ * init.c
+ *	  The module's entry point: a list of calls.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+
+#include "guc/guc.h"
+#include "strm_privacy.h"
+
+PG_MODULE_MAGIC;
+
+PGDLLEXPORT void _PG_init(void);
+
+void
+_PG_init(void)
+{
+	strm_guc_init();
+}

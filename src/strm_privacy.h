@@ -1,0 +1,22 @@
+/*
+ * strm_privacy.h
+ *	  Names that every file of the extension shares. Include after postgres.h.
+ */
+#ifndef STRM_PRIVACY_H
+#define STRM_PRIVACY_H
+
+#include "compat/compat.h"
+
+#define STRM_EXTENSION_NAME "strm_privacy"
+#define STRM_SCHEMA_NAME "strm"
+
+/* Names of the columns that every stream has; the contract's columns follow them. */
+#define STRM_COLUMN_CONTRACT_VERSION "strm_contract_version"
+#define STRM_COLUMN_NONCE "strm_nonce"
+#define STRM_COLUMN_TIMESTAMP "strm_timestamp"
+#define STRM_COLUMN_KEY_LINK "strm_key_link"
+#define STRM_COLUMN_CONSENT_LEVELS "strm_consent_levels"
+#define STRM_COLUMN_SEAL "strm_seal"
+#define STRM_COLUMN_PREFIX "strm_"
+
+#endif							/* STRM_PRIVACY_H */
