@@ -1,0 +1,96 @@
+/*
+ * contract.h
+ *	  The compiled data contract: what the rest of the extension knows of schema, personal fields and validations.
+ */
+#ifndef STRM_CONTRACT_H
+#define STRM_CONTRACT_H
+
+#include "utils/jsonb.h"
+#include "utils/palloc.h"
+
+/* Top-level personal fields a contract may have: the decrypting function takes each as an argument, of at most 100. */
+#define STRM_MAX_PERSONAL_FIELDS 80
+
+typedef enum StrmType
+{
+	STRM_TYPE_STRING,
+	STRM_TYPE_BOOLEAN,
+	STRM_TYPE_INTEGER,
+	STRM_TYPE_LONG,
+	STRM_TYPE_FLOAT
+} StrmType;
+
+typedef enum StrmContractState
+{
+	STRM_CONTRACT_DRAFT,
+	STRM_CONTRACT_IN_REVIEW,
+	STRM_CONTRACT_APPROVED,
+	STRM_CONTRACT_ACTIVE,
+	STRM_CONTRACT_ARCHIVED
+} StrmContractState;
+
+typedef struct StrmField
+{
+	char	   *name;			/* the contract's name (Avro name), as in event JSON */
+	char	   *column;			/* column name: snake_case of name */
+	char	   *doc;			/* or NULL */
+	StrmType	type;
+	bool		required;
+	bool		repeated;
+	bool		personal;
+	int			level;			/* purpose level, when personal */
+	int			personal_index; /* position among the personal fields, in contract order; -1 when not personal */
+} StrmField;
+
+/* A regex validation: unanchored search, as written. */
+typedef struct StrmValidation
+{
+	int			field;			/* ordinal */
+	char	   *pattern;
+} StrmValidation;
+
+typedef struct StrmContract
+{
+	int			id;				/* strm.data_contract.id, 0 before it is stored */
+	char	   *handle;
+	char	   *name;
+	char	   *version;		/* "1.0.0" */
+	StrmContractState state;
+	int			nfields;
+	StrmField  *fields;			/* contract order; the index is the field's ordinal */
+	int			npersonal;
+	int		   *personal;		/* ordinals of the personal fields */
+	int			key_field;		/* ordinal */
+	int			subject_field;	/* ordinal, or -1 */
+	int			nvalidations;
+	StrmValidation *validations;
+} StrmContract;
+
+/*
+ * Compiles a stored contract from its two documents, in the current memory context. Raises one ERROR (22023) with a
+ * detail line per fault. handle, name, version, id and state are left for the caller.
+ */
+extern StrmContract *strm_contract_compile(Jsonb *schema, Jsonb *contract);
+
+/* Ordinal of the field of that name (the contract's), or -1. */
+extern int	strm_contract_field(const StrmContract *contract, const char *name);
+
+/* The column's SQL type when it is not personal, and the type a decrypted value has; repeated gives the array type. */
+extern Oid	strm_field_type(const StrmField *field);
+
+/*
+ * Checks a value of a field against the contract's validations of it. text is not NUL-terminated. Raises a private
+ * error (23514) that names contract, field and rule and never the value. For a repeated field: once per element.
+ */
+extern void strm_contract_validate(const StrmContract *contract, int ordinal, const char *text, int len);
+
+/* true when any validation concerns that field: callers need not make a text of other values */
+extern bool strm_contract_has_validation(const StrmContract *contract, int ordinal);
+
+/* Splits "handle/name/1.0.0"; raises 22023 when it is not of that form. Results in the current context. */
+extern void strm_contract_parse_ref(const char *ref, char **handle, char **name, char **version);
+
+/* "handle/name/1.0.0", in the current context */
+extern char *strm_contract_ref(const StrmContract *contract);
+
+#endif							/* STRM_CONTRACT_H */
