@@ -1,0 +1,50 @@
+/*
+ * data_key.h
+ *	  Data keys: one per (owner, key field value, window); found by a keyed hash of the value, named by their key link.
+ */
+#ifndef STRM_KEYS_DATA_KEY_H
+#define STRM_KEYS_DATA_KEY_H
+
+#include "datatype/timestamp.h"
+#include "utils/uuid.h"
+
+#include "crypto/cmac.h"
+#include "crypto/siv.h"
+
+typedef struct StrmDataKey
+{
+	pg_uuid_t	key_link;
+	pg_uuid_t	owner;			/* stream or batch job group */
+	bool		destroyed;		/* a tombstone exists: no key material here, values read as NULL */
+	uint32		key_id;			/* in every ciphertext */
+	TimestampTz window_start;
+	TimestampTz window_end;
+} StrmDataKey;
+
+/*
+ * The key of a key link, for reading. Never NULL: raises XX001 when neither key nor tombstone exists (lost data must not
+ * look like erased data), 55000 when sealed. Never writes. Valid until the next call of this module.
+ */
+extern StrmDataKey *strm_data_key_by_link(const pg_uuid_t *key_link);
+
+/*
+ * The current key of owner and value, for writing: found, or created with a window from now that lasts rotation. Waits for
+ * no other transaction. Valid until the next call of this module.
+ */
+extern StrmDataKey *strm_data_key_for_value(const pg_uuid_t *owner, const char *value, Size size, TimestampTz now,
+											const Interval *rotation);
+
+/* Cipher contexts keyed with key (not destroyed); valid until the next call of this module. */
+extern StrmSiv *strm_data_key_siv(StrmDataKey *key);
+extern StrmCmac *strm_data_key_cmac(StrmDataKey *key);
+
+/* Registers that the rows under key concern this data subject, unless it is known already. */
+extern void strm_data_key_register_subject(StrmDataKey *key, const char *subject, Size size);
+
+/* Keyed hash of a data subject's id, as stored in strm.data_subject_link. */
+extern void strm_data_key_subject_hash(const char *subject, Size size, pg_uuid_t *hash);
+
+/* Transaction callbacks; called once, by _PG_init. */
+extern void strm_data_key_init(void);
+
+#endif							/* STRM_KEYS_DATA_KEY_H */
