@@ -6,6 +6,7 @@
 
 #include "fmgr.h"
 
+#include "catalog/cache.h"
 #include "guc/guc.h"
 #include "strm_privacy.h"
 
@@ -17,4 +18,5 @@ void
 _PG_init(void)
 {
 	strm_guc_init();
+	strm_catalog_init();
 }

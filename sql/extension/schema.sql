@@ -19,3 +19,8 @@ END
 $roles$;
 
 GRANT USAGE ON SCHEMA strm TO PUBLIC;
+
+CREATE FUNCTION strm.invalidate_cache() RETURNS trigger
+  LANGUAGE c AS 'MODULE_PATHNAME', 'strm_sql_invalidate_cache';
+REVOKE ALL ON FUNCTION strm.invalidate_cache() FROM PUBLIC;
+COMMENT ON FUNCTION strm.invalidate_cache() IS 'Statement trigger of the registry tables: every session drops what it cached of the table. ENABLE ALWAYS, so that a restore or a replica does it too';

@@ -1,0 +1,101 @@
+/*
+ * registry.c
+ *	  Statements on the extension's own tables, run as their owner.
+ *
+ *	  The statement runs in a security-restricted operation with search_path pinned, as a function with SECURITY DEFINER and
+ *	  SET search_path would. User, context flags and settings come back on return; on an error, (sub)transaction abort
+ *	  brings them back.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/datum.h"
+#include "utils/guc.h"
+
+#include "catalog/cache.h"
+#include "catalog/registry.h"
+#include "common/errors.h"
+#include "strm_privacy.h"
+
+/* What strm_registry_enter changed. */
+typedef struct StrmRegistryScope
+{
+	Oid			user;
+	int			security_context;
+	int			guc_level;
+} StrmRegistryScope;
+
+static void
+strm_registry_enter(StrmRegistryScope *scope)
+{
+	Oid			owner = strm_catalog_owner();
+
+	GetUserIdAndSecContext(&scope->user, &scope->security_context);
+	SetUserIdAndSecContext(owner, scope->security_context |
+						   SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+	scope->guc_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+static void
+strm_registry_leave(const StrmRegistryScope *scope)
+{
+	AtEOXact_GUC(true, scope->guc_level);
+	SetUserIdAndSecContext(scope->user, scope->security_context);
+}
+
+/* Connects to SPI and runs the statement; its result stays in SPI_tuptable until SPI_finish. */
+static void
+strm_registry_run(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls)
+{
+	int			result;
+
+	SPI_connect();
+	result = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
+	if (result < 0)
+		ereport(ERROR,
+				(errcode(STRM_ERR_INTERNAL),
+				 errmsg("a statement on the registry failed: %s", SPI_result_code_string(result))));
+}
+
+uint64
+strm_registry_execute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls)
+{
+	StrmRegistryScope scope;
+	uint64		processed;
+
+	strm_registry_enter(&scope);
+	strm_registry_run(sql, nargs, types, values, nulls);
+	processed = SPI_processed;
+	SPI_finish();
+	strm_registry_leave(&scope);
+	return processed;
+}
+
+bool
+strm_registry_fetch(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls,
+					Datum *result, bool *isnull)
+{
+	StrmRegistryScope scope;
+	bool		found;
+
+	*result = (Datum) 0;
+	*isnull = true;
+	strm_registry_enter(&scope);
+	strm_registry_run(sql, nargs, types, values, nulls);
+	found = SPI_processed > 0 && SPI_tuptable != NULL;
+	if (found)
+	{
+		Form_pg_attribute column = TupleDescAttr(SPI_tuptable->tupdesc, 0);
+		Datum		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, isnull);
+
+		if (!*isnull)
+			*result = SPI_datumTransfer(value, column->attbyval, column->attlen);
+	}
+	SPI_finish();
+	strm_registry_leave(&scope);
+	return found;
+}
