@@ -173,7 +173,7 @@ strm_catalog_exists(void)
 }
 
 /* strm.invalidate_cache(): statement trigger of the registry tables. Every backend rebuilds what it made of this table. */
-Datum
+PGDLLEXPORT Datum
 strm_sql_invalidate_cache(PG_FUNCTION_ARGS)
 {
 	if (!CALLED_AS_TRIGGER(fcinfo))
