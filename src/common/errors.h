@@ -5,6 +5,7 @@
 #ifndef STRM_COMMON_ERRORS_H
 #define STRM_COMMON_ERRORS_H
 
+#include "lib/stringinfo.h"
 #include "utils/elog.h"
 #include "utils/errcodes.h"
 

@@ -47,6 +47,7 @@ typedef struct StrmValidation
 {
 	int			field;			/* ordinal */
 	char	   *pattern;
+	text	   *regex;			/* the same as a text: the regex engine's cache is keyed by it */
 } StrmValidation;
 
 typedef struct StrmContract
@@ -71,6 +72,13 @@ typedef struct StrmContract
  * detail line per fault. handle, name, version, id and state are left for the caller.
  */
 extern StrmContract *strm_contract_compile(Jsonb *schema, Jsonb *contract);
+
+/*
+ * The same for a new definition: faults are added to faults, and when there are any, the result is NULL. *ignored: names of
+ * members that were accepted without effect, or an empty string.
+ */
+struct StrmFaults;
+extern StrmContract *strm_contract_read(Jsonb *schema, Jsonb *contract, struct StrmFaults *faults, char **ignored);
 
 /* Ordinal of the field of that name (the contract's), or -1. */
 extern int	strm_contract_field(const StrmContract *contract, const char *name);

@@ -1,0 +1,199 @@
+/*
+ * document.c
+ *	  Members of JSON objects with faults instead of errors, so that one error can list all of them.
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+#include "utils/numeric.h"
+
+#include "contract/document.h"
+#include "strm_privacy.h"
+
+/* Does key spell name (camelCase) as it is, or in snake_case? */
+static bool
+strm_document_spells(const char *key, int size, const char *name)
+{
+	int			i = 0;
+
+	if (size == strlen(name) && memcmp(key, name, size) == 0)
+		return true;
+
+	for (; *name != '\0'; name++)
+	{
+		if (*name >= 'A' && *name <= 'Z')
+		{
+			if (i + 1 >= size || key[i] != '_' || key[i + 1] != *name - 'A' + 'a')
+				return false;
+			i += 2;
+		}
+		else
+		{
+			if (i >= size || key[i] != *name)
+				return false;
+			i++;
+		}
+	}
+	return i == size;
+}
+
+/* One member of an object: the value goes to its place, or there is a fault. */
+static void
+strm_document_member(StrmDocument *document, const JsonbValue *key, const JsonbValue *value, const char *where,
+					 StrmMember *members, int nmembers)
+{
+	const char *name = key->val.string.val;
+	int			size = key->val.string.len;
+
+	for (int i = 0; i < nmembers; i++)
+	{
+		if (!strm_document_spells(name, size, members[i].name))
+			continue;
+		if (members[i].present)
+			strm_faults_add(document->faults, "%s: member \"%.*s\" is given twice", where, size, name);
+		else if (members[i].ignored)
+			appendStringInfo(&document->ignored, "%s%.*s", document->ignored.len > 0 ? ", " : "", size, name);
+		else if (value->type != jbvNull)
+		{
+			members[i].present = true;
+			members[i].value = *value;
+		}
+		return;
+	}
+	strm_faults_add(document->faults, "%s: unknown member \"%.*s\"", where, size, name);
+}
+
+void
+strm_document_members(StrmDocument *document, JsonbContainer *object, const char *where,
+					  StrmMember *members, int nmembers)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(object);
+	JsonbIteratorToken token;
+	JsonbValue	key;
+	JsonbValue	value;
+
+	while ((token = JsonbIteratorNext(&iterator, &key, true)) != WJB_DONE)
+	{
+		if (token != WJB_KEY)
+			continue;
+		(void) JsonbIteratorNext(&iterator, &value, true);
+		strm_document_member(document, &key, &value, where, members, nmembers);
+	}
+}
+
+static void
+strm_document_mistyped(StrmDocument *document, const StrmMember *member, const char *where, const char *expected)
+{
+	strm_faults_add(document->faults, "%s: member \"%s\" must be %s", where, member->name, expected);
+}
+
+char *
+strm_document_string(StrmDocument *document, const StrmMember *member, const char *where)
+{
+	if (!member->present)
+		return NULL;
+	if (member->value.type != jbvString)
+	{
+		strm_document_mistyped(document, member, where, "a string");
+		return NULL;
+	}
+	return pnstrdup(member->value.val.string.val, member->value.val.string.len);
+}
+
+bool
+strm_document_bool(StrmDocument *document, const StrmMember *member, const char *where)
+{
+	if (!member->present)
+		return false;
+	if (member->value.type != jbvBool)
+	{
+		strm_document_mistyped(document, member, where, "true or false");
+		return false;
+	}
+	return member->value.val.boolean;
+}
+
+/* A purpose level; absent means 0. Written out as text first: a numeric such as 1e1000 must not raise. */
+int
+strm_document_level(StrmDocument *document, const StrmMember *member, const char *where)
+{
+	char	   *text;
+	char	   *end;
+	long		level = -1;
+
+	if (!member->present)
+		return 0;
+	if (member->value.type == jbvNumeric)
+	{
+		text = numeric_normalize(member->value.val.numeric);
+		errno = 0;
+		level = strtol(text, &end, 10);
+		if (errno != 0 || *end != '\0' || level > PG_INT32_MAX)
+			level = -1;
+	}
+	if (level < 0)
+	{
+		strm_document_mistyped(document, member, where, "an integer from 0 up");
+		return 0;
+	}
+	return (int) level;
+}
+
+JsonbContainer *
+strm_document_container(const JsonbValue *value, bool is_array)
+{
+	JsonbContainer *container;
+
+	if (value->type != jbvBinary)
+		return NULL;
+	container = value->val.binary.data;
+	if (is_array)
+		return JsonContainerIsArray(container) && !JsonContainerIsScalar(container) ? container : NULL;
+	return JsonContainerIsObject(container) ? container : NULL;
+}
+
+JsonbContainer *
+strm_document_object(StrmDocument *document, const StrmMember *member, const char *where)
+{
+	JsonbContainer *object = member->present ? strm_document_container(&member->value, false) : NULL;
+
+	if (member->present && object == NULL)
+		strm_document_mistyped(document, member, where, "an object");
+	return object;
+}
+
+JsonbContainer *
+strm_document_array(StrmDocument *document, const StrmMember *member, const char *where)
+{
+	JsonbContainer *array = member->present ? strm_document_container(&member->value, true) : NULL;
+
+	if (member->present && array == NULL)
+		strm_document_mistyped(document, member, where, "an array");
+	return array;
+}
+
+void
+strm_document_each(StrmDocument *document, JsonbContainer *array, const char *what,
+				   StrmDocumentVisit visit, void *arg)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(array);
+	JsonbIteratorToken token;
+	JsonbValue	element;
+	int			position = 0;
+
+	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
+	{
+		char	   *where;
+		JsonbContainer *object;
+
+		/* the array itself is entered even with skipNested */
+		if (token != WJB_ELEM)
+			continue;
+		where = psprintf("%s %d", what, ++position);
+		object = strm_document_container(&element, false);
+		if (object == NULL)
+			strm_faults_add(document->faults, "%s must be an object", where);
+		else
+			visit(document, object, where, arg);
+	}
+}
