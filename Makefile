@@ -21,6 +21,10 @@ PG_CFLAGS := -fvisibility=hidden -Wextra -Wno-unused-parameter -Wno-missing-fiel
 SHLIB_LINK := -lsodium -lcrypto
 
 PG_CONFIG ?= pg_config
+# Goals that are scripts need no PGXS, which moreover has a `check` of its own that only says no.
+SCRIPT_GOALS := check demo bench help
+ifneq (,$(filter-out $(SCRIPT_GOALS),$(or $(MAKECMDGOALS),all)))
+
 # PGXS tracks no headers; naming `all` first keeps it the default goal.
 all:
 -include $(OBJS:.o=.d)
@@ -29,3 +33,22 @@ include $(PGXS)
 
 $(EXTENSION_SCRIPT): $(SQL_PARTS)
 	cat $^ > $@
+
+else
+
+.PHONY: $(SCRIPT_GOALS)
+
+check:
+	scripts/check
+demo:
+	scripts/quickstart
+bench:
+	test/bench/run
+help:
+	@echo 'make, make install    build, install (PG_CONFIG=... for a certain server; with_llvm=no without clang)'
+	@echo 'make installcheck     SQL regression tests on a running server that preloads strm_privacy'
+	@echo 'make check            all tests, in servers of their own: scripts/check'
+	@echo 'make demo             a private server with two derived streams to play with: scripts/quickstart'
+	@echo 'make bench            speed, compared with the same table without encryption'
+
+endif

@@ -1,0 +1,78 @@
+-- The first five minutes, as scripts/quickstart plays them: one stream, three views of it.
+\set ON_ERROR_STOP on
+\set QUIET on
+\pset pager off
+\pset footer off
+\pset linestyle unicode
+\pset border 1
+\pset null ''
+SET client_min_messages = warning;
+
+CREATE EXTENSION strm_privacy;
+
+SELECT strm.create_purpose(1, 'Analytics'), strm.create_purpose(2, 'Personalisation'), strm.create_purpose(3, 'Marketing') \g /dev/null
+
+SELECT strm.create_data_contract('acme/clickstream/1.0.0',
+  schema => $$ {"name": "Click", "nodes": [
+     {"type": "STRING",  "name": "session_id",  "required": true},
+     {"type": "STRING",  "name": "customer_id"},
+     {"type": "STRING",  "name": "email"},
+     {"type": "STRING",  "name": "url", "required": true},
+     {"type": "INTEGER", "name": "conversion"}]} $$,
+  contract => $$ {"keyField": "session_id", "dataSubjectField": "customer_id",
+     "fieldMetadata": [
+       {"fieldName": "session_id",  "personalDataConfig": {"isPii": true, "purposeLevel": 1}},
+       {"fieldName": "customer_id", "personalDataConfig": {"isPii": true, "purposeLevel": 2}},
+       {"fieldName": "email",       "personalDataConfig": {"isPii": true, "purposeLevel": 3}}],
+     "validations": [{"field": "url", "type": "regex", "value": "^https?://"}]} $$) \g /dev/null
+SELECT strm.activate_data_contract('acme/clickstream/1.0.0') \g /dev/null
+
+SELECT strm.create_stream('clicks', contract => 'acme/clickstream/1.0.0') \g /dev/null
+SELECT strm.create_derived_stream('clicks', purposes => '{1}') \g /dev/null
+SELECT strm.create_derived_stream('clicks', purposes => '{1,2}') \g /dev/null
+SELECT strm.create_derived_stream('clicks', purposes => '{1,2}', name => 'clicks_masked',
+                                  masked_fields => '{customer_id}', mask_seed => 'a secret') \g /dev/null
+CREATE ROLE analyst LOGIN;
+GRANT SELECT ON clicks_1 TO analyst;
+
+INSERT INTO clicks (strm_consent_levels, session_id, customer_id, email, url, conversion)
+VALUES ('{}',      's-1', 'c-41', 'ann@a.example',  'https://shop.example/',        0),
+       ('{1}',     's-2', 'c-42', 'bob@b.example',  'https://shop.example/basket',  0),
+       ('{1,2}',   's-3', 'c-43', 'cleo@c.example', 'https://shop.example/pay',     1),
+       ('{1,2,3}', 's-4', 'c-43', 'cleo@c.example', 'https://shop.example/welcome', 0);
+CREATE TEMPORARY TABLE shown AS SELECT strm_key_link, strm_nonce, strm_consent_levels, row_number() OVER () AS event FROM clicks;
+SELECT strm.simulate_random_events('clicks', 1000) \g /dev/null
+
+-- The first 12 characters are enough to tell a ciphertext, or a mask, from a value.
+CREATE FUNCTION pg_temp.brief(value text) RETURNS text LANGUAGE sql AS
+$$ SELECT CASE WHEN length(value) > 14 THEN left(value, 12) || '…' ELSE value END $$;
+
+\echo
+\echo 'Four events were inserted into the stream "clicks", each with the consent of its data subject to some of the'
+\echo 'purposes 1 Analytics, 2 Personalisation, 3 Marketing. Each stream shows them so:'
+\echo
+SELECT CASE field WHEN 1 THEN event END AS event,
+       CASE field WHEN 1 THEN 'consent ' || strm_consent_levels::text WHEN 2 THEN '' ELSE '' END AS " ",
+       (ARRAY['session_id (1)', 'customer_id (2)', 'email (3)'])[field] AS "field (purpose)",
+       pg_temp.brief((ARRAY[e.session_id, e.customer_id, e.email])[field]) AS "clicks",
+       pg_temp.brief(CASE WHEN a.strm_nonce IS NULL THEN '-' ELSE (ARRAY[a.session_id, a.customer_id, a.email])[field] END) AS "clicks_1",
+       pg_temp.brief(CASE WHEN b.strm_nonce IS NULL THEN '-' ELSE (ARRAY[b.session_id, b.customer_id, b.email])[field] END) AS "clicks_1_2",
+       pg_temp.brief(CASE WHEN m.strm_nonce IS NULL THEN '-' ELSE (ARRAY[m.session_id, m.customer_id, m.email])[field] END) AS "clicks_masked"
+  FROM shown
+  JOIN clicks AS e USING (strm_key_link, strm_nonce, strm_consent_levels)
+  LEFT JOIN clicks_1 AS a USING (strm_key_link, strm_nonce)
+  LEFT JOIN clicks_1_2 AS b USING (strm_key_link, strm_nonce)
+  LEFT JOIN clicks_masked AS m USING (strm_key_link, strm_nonce)
+ CROSS JOIN generate_series(1, 3) AS field
+ ORDER BY shown.event, field;
+\echo '-  the derived stream does not show this event: its data subject did not consent to every purpose of the stream'
+\echo '…  ciphertext, or (customer_id in clicks_masked) a keyed hash: the same one for the same customer'
+\echo
+\echo 'With 1000 simulated events more, the streams hold:'
+\echo
+SELECT * FROM (
+  SELECT 'clicks' AS stream, 'everything, encrypted' AS shows, count(*) AS events, count(DISTINCT strm_key_link) AS "key links" FROM clicks
+  UNION ALL SELECT 'clicks_1', 'session_id; consent to 1', count(*), count(DISTINCT strm_key_link) FROM clicks_1
+  UNION ALL SELECT 'clicks_1_2', 'session_id, customer_id; consent to 1 and 2', count(*), count(DISTINCT strm_key_link) FROM clicks_1_2
+  UNION ALL SELECT 'clicks_masked', 'session_id, mask of customer_id; consent to 1 and 2', count(*), count(DISTINCT strm_key_link) FROM clicks_masked
+) AS streams ORDER BY stream;
