@@ -83,50 +83,48 @@ strm_aes_cmac_set_key(StrmAesCmac *mac, const uint8_t key[STRM_AES_KEY_SIZE])
 
 /*
  * CMAC of n bytes. mix, unless NULL, is XORed into the last 16 bytes of the message first (RFC 5297's "xorend"; then
- * n >= 16). The message is not changed; out must not overlap it.
+ * n >= 16). The message is not changed; out, which holds the chaining value meanwhile, must not overlap it and is zeroed
+ * after a failure.
  */
 bool
 strm_aes_cmac(const StrmAesCmac *mac, const uint8_t *in, size_t n, const uint8_t *mix, uint8_t out[STRM_AES_BLOCK])
 {
-	uint8_t		chain[STRM_AES_BLOCK] = {0};
 	uint8_t		tail[2 * STRM_AES_BLOCK];
 	uint8_t    *last = tail;
 	bool		ok = true;
 
+	memset(out, 0, STRM_AES_BLOCK);
+
 	/* Up to two blocks stay behind: those that mix and padding can touch. */
 	for (; ok && n > sizeof(tail); in += STRM_AES_BLOCK, n -= STRM_AES_BLOCK)
 	{
-		strm_aes_xor(chain, chain, in);
-		ok = strm_aes_encrypt(mac->aes, chain, STRM_AES_BLOCK);
+		strm_aes_xor(out, out, in);
+		ok = strm_aes_encrypt(mac->aes, out, STRM_AES_BLOCK);
+	}
+	if (ok)
+	{
+		if (n > 0)
+			memcpy(tail, in, n);
+		if (mix != NULL)
+			strm_aes_xor(tail + n - STRM_AES_BLOCK, tail + n - STRM_AES_BLOCK, mix);
+		if (n > STRM_AES_BLOCK)
+		{
+			strm_aes_xor(out, out, tail);
+			ok = strm_aes_encrypt(mac->aes, out, STRM_AES_BLOCK);
+			last += STRM_AES_BLOCK;
+			n -= STRM_AES_BLOCK;
+		}
+		if (n < STRM_AES_BLOCK)
+		{
+			last[n] = 0x80;
+			memset(last + n + 1, 0, STRM_AES_BLOCK - n - 1);
+		}
+		strm_aes_xor(out, out, last);
+		strm_aes_xor(out, out, n == STRM_AES_BLOCK ? mac->k1 : mac->k2);
+		ok = ok && strm_aes_encrypt(mac->aes, out, STRM_AES_BLOCK);
+		sodium_memzero(tail, sizeof(tail));
 	}
 	if (!ok)
-	{
-		sodium_memzero(chain, sizeof(chain));
-		return false;
-	}
-
-	if (n > 0)
-		memcpy(tail, in, n);
-	if (mix != NULL)
-		strm_aes_xor(tail + n - STRM_AES_BLOCK, tail + n - STRM_AES_BLOCK, mix);
-	if (n > STRM_AES_BLOCK)
-	{
-		strm_aes_xor(chain, chain, tail);
-		ok = strm_aes_encrypt(mac->aes, chain, STRM_AES_BLOCK);
-		last += STRM_AES_BLOCK;
-		n -= STRM_AES_BLOCK;
-	}
-	if (n < STRM_AES_BLOCK)
-	{
-		last[n] = 0x80;
-		memset(last + n + 1, 0, STRM_AES_BLOCK - n - 1);
-	}
-	strm_aes_xor(chain, chain, last);
-	strm_aes_xor(chain, chain, n == STRM_AES_BLOCK ? mac->k1 : mac->k2);
-	ok = ok && strm_aes_encrypt(mac->aes, chain, STRM_AES_BLOCK);
-
-	memcpy(out, chain, STRM_AES_BLOCK);
-	sodium_memzero(tail, sizeof(tail));
-	sodium_memzero(chain, sizeof(chain));
+		sodium_memzero(out, STRM_AES_BLOCK);
 	return ok;
 }

@@ -33,18 +33,20 @@ extern bool strm_aes_cmac_set_key(StrmAesCmac *mac, const uint8_t key[STRM_AES_K
 extern bool strm_aes_cmac(const StrmAesCmac *mac, const uint8_t *in, size_t n, const uint8_t *mix,
 						  uint8_t out[STRM_AES_BLOCK]);
 
+/* A block in one register: halves stored one by one would have to meet in memory before the engine can load them. */
+typedef uint64_t StrmAesVector __attribute__((vector_size(STRM_AES_BLOCK)));
+
 /* out = a XOR b, one block; any of them may be the same block. */
 static inline void
 strm_aes_xor(uint8_t *out, const uint8_t *a, const uint8_t *b)
 {
-	uint64_t	x[2];
-	uint64_t	y[2];
+	StrmAesVector x;
+	StrmAesVector y;
 
-	memcpy(x, a, STRM_AES_BLOCK);
-	memcpy(y, b, STRM_AES_BLOCK);
-	x[0] ^= y[0];
-	x[1] ^= y[1];
-	memcpy(out, x, STRM_AES_BLOCK);
+	memcpy(&x, a, STRM_AES_BLOCK);
+	memcpy(&y, b, STRM_AES_BLOCK);
+	x ^= y;
+	memcpy(out, &x, STRM_AES_BLOCK);
 }
 
 /* The 64-bit big-endian number at p. */

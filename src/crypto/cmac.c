@@ -65,5 +65,5 @@ strm_cmac_compute(StrmCmac *cmac, const uint8_t *in, size_t n, uint8_t out[STRM_
 bool
 strm_cmac_equal(const uint8_t a[STRM_CMAC_SIZE], const uint8_t b[STRM_CMAC_SIZE])
 {
-	return sodium_memcmp(a, b, STRM_CMAC_SIZE) == 0;
+	return crypto_verify_16(a, b) == 0;
 }

@@ -4,6 +4,8 @@
  */
 #include "crypto/envelope.h"
 
+#include <string.h>
+
 #include <sodium.h>
 
 /* Writes Tink's first byte and the key id, big endian. */
@@ -34,7 +36,7 @@ strm_envelope_decrypt(StrmSiv *siv, uint32_t key_id, const uint8_t *in, size_t n
 	if (n < STRM_ENVELOPE_OVERHEAD)
 		return STRM_CRYPTO_FORGED;
 	envelope_prefix(key_id, prefix);
-	if (sodium_memcmp(in, prefix, STRM_ENVELOPE_PREFIX_SIZE) != 0)
+	if (memcmp(in, prefix, STRM_ENVELOPE_PREFIX_SIZE) != 0)
 	{
 		if (n > STRM_ENVELOPE_OVERHEAD)
 			sodium_memzero(out, n - STRM_ENVELOPE_OVERHEAD);

@@ -22,7 +22,8 @@ struct StrmSiv
 	StrmAesCmac mac;			/* first key half */
 	EVP_CIPHER_CTX *ctr;		/* second key half */
 	uint8_t		zero_mac[STRM_AES_BLOCK];	/* CMAC of one zero block, where S2V starts */
-	uint8_t		state[STRM_AES_BLOCK];	/* S2V after the associated data */
+	uint8_t		state[STRM_AES_BLOCK];	/* S2V after the associated data, for plaintexts of a block or more */
+	uint8_t		short_state[STRM_AES_BLOCK];	/* the same for shorter ones: dbl(state) XOR k1 */
 	bool		keyed;
 };
 
@@ -56,6 +57,15 @@ strm_siv_destroy(StrmSiv *siv)
 	free(siv);
 }
 
+/* Adopts the state of S2V after the associated data. */
+static void
+siv_set_state(StrmSiv *siv, const uint8_t state[STRM_AES_BLOCK])
+{
+	memcpy(siv->state, state, STRM_AES_BLOCK);
+	strm_aes_double(state, siv->short_state);
+	strm_aes_xor(siv->short_state, siv->short_state, siv->mac.k1);
+}
+
 /*
  * Replaces the key and sets the associated data to one empty component. After a failure the context refuses to work
  * until keyed again.
@@ -77,8 +87,9 @@ strm_siv_set_key(StrmSiv *siv, const uint8_t key[STRM_SIV_KEY_SIZE])
 	siv->keyed = siv->keyed && strm_aes_encrypt(siv->mac.aes, blocks, sizeof(blocks));
 
 	memcpy(siv->zero_mac, blocks, STRM_AES_BLOCK);
-	strm_aes_double(siv->zero_mac, siv->state);
-	strm_aes_xor(siv->state, siv->state, empty);
+	strm_aes_double(siv->zero_mac, blocks);
+	strm_aes_xor(blocks, blocks, empty);
+	siv_set_state(siv, blocks);
 	sodium_memzero(blocks, sizeof(blocks));
 	return siv->keyed ? STRM_CRYPTO_OK : STRM_CRYPTO_FAILED;
 }
@@ -99,32 +110,30 @@ strm_siv_set_ad(StrmSiv *siv, const StrmBytes *components, size_t n)
 		strm_aes_xor(state, state, tag);
 	}
 	if (ok)
-		memcpy(siv->state, state, STRM_AES_BLOCK);
+		siv_set_state(siv, state);
 	sodium_memzero(state, sizeof(state));
 	sodium_memzero(tag, sizeof(tag));
 	return ok ? STRM_CRYPTO_OK : STRM_CRYPTO_FAILED;
 }
 
-/* The last step of S2V: the synthetic IV of a plaintext. */
+/*
+ * The last step of S2V: the synthetic IV of a plaintext. One shorter than a block is padded into a single whole block,
+ * whose CMAC is one encryption. iv is zeroed after a failure.
+ */
 static bool
 siv_s2v(const StrmSiv *siv, const uint8_t *in, size_t n, uint8_t iv[STRM_SIV_TAG_SIZE])
 {
-	uint8_t		block[STRM_AES_BLOCK] = {0};
-	uint8_t		doubled[STRM_AES_BLOCK];
-	bool		ok;
-
 	if (n >= STRM_AES_BLOCK)
 		return strm_aes_cmac(&siv->mac, in, n, siv->state, iv);
 
-	if (n > 0)
-		memcpy(block, in, n);
-	block[n] = 0x80;
-	strm_aes_double(siv->state, doubled);
-	strm_aes_xor(block, block, doubled);
-	ok = strm_aes_cmac(&siv->mac, block, STRM_AES_BLOCK, NULL, iv);
-	sodium_memzero(block, sizeof(block));
-	sodium_memzero(doubled, sizeof(doubled));
-	return ok;
+	memcpy(iv, siv->short_state, STRM_AES_BLOCK);
+	for (size_t i = 0; i < n; i++)
+		iv[i] ^= in[i];
+	iv[n] ^= 0x80;
+	if (strm_aes_encrypt(siv->mac.aes, iv, STRM_AES_BLOCK))
+		return true;
+	sodium_memzero(iv, STRM_AES_BLOCK);
+	return false;
 }
 
 /*
@@ -190,7 +199,7 @@ strm_siv_decrypt(StrmSiv *siv, const uint8_t *in, size_t n, uint8_t *out)
 	size = n - STRM_SIV_TAG_SIZE;
 
 	if (siv->keyed && siv_ctr(siv, in, in + STRM_SIV_TAG_SIZE, size, out) && siv_s2v(siv, out, size, iv))
-		status = sodium_memcmp(iv, in, STRM_SIV_TAG_SIZE) == 0 ? STRM_CRYPTO_OK : STRM_CRYPTO_FORGED;
+		status = crypto_verify_16(iv, in) == 0 ? STRM_CRYPTO_OK : STRM_CRYPTO_FORGED;
 	if (status != STRM_CRYPTO_OK && size > 0)
 		sodium_memzero(out, size);
 	sodium_memzero(iv, sizeof(iv));
