@@ -61,6 +61,7 @@ tap_done(void)
 }
 
 /* Stops the program: what follows would make no sense. */
+__attribute__((noreturn))
 static inline void
 bail_out(const char *why)
 {
