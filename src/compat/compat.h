@@ -9,6 +9,16 @@
 #error "strm_privacy needs PostgreSQL 15 or later"
 #endif
 
+/* 16 moved the macros of variable-length values out of postgres.h. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+/* 18's way to say it; the older pg_attribute_noreturn() is gone there. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn __attribute__((noreturn))
+#endif
+
 /* Before 16 PGDLLEXPORT is empty on ELF systems, where -fvisibility=hidden would hide entry points. */
 #if PG_VERSION_NUM < 160000
 #undef PGDLLEXPORT
