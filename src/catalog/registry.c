@@ -9,9 +9,10 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "utils/datum.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 
 #include "catalog/cache.h"
@@ -98,4 +99,23 @@ strm_registry_fetch(const char *sql, int nargs, Oid *types, Datum *values, const
 	SPI_finish();
 	strm_registry_leave(&scope);
 	return found;
+}
+
+void
+strm_registry_add(StrmRegistryArgs *args, Oid type, Datum value, bool isnull)
+{
+	if (args->count == STRM_REGISTRY_MAX_ARGS)
+		ereport(ERROR,
+				(errcode(STRM_ERR_INTERNAL),
+				 errmsg("a statement on the registry has more than %d parameters", STRM_REGISTRY_MAX_ARGS)));
+	args->types[args->count] = type;
+	args->values[args->count] = value;
+	args->nulls[args->count] = isnull ? 'n' : ' ';
+	args->count++;
+}
+
+void
+strm_registry_add_text(StrmRegistryArgs *args, const char *value)
+{
+	strm_registry_add(args, TEXTOID, value == NULL ? (Datum) 0 : CStringGetTextDatum(value), value == NULL);
 }

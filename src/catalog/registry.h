@@ -19,4 +19,23 @@ extern uint64 strm_registry_execute(const char *sql, int nargs, Oid *types, Datu
 extern bool strm_registry_fetch(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls,
 								Datum *result, bool *isnull);
 
+/* Bind parameters collected one by one, $1 first; at most STRM_REGISTRY_MAX_ARGS. Start from {0}. */
+#define STRM_REGISTRY_MAX_ARGS 16
+
+typedef struct StrmRegistryArgs
+{
+	int			count;
+	Oid			types[STRM_REGISTRY_MAX_ARGS];
+	Datum		values[STRM_REGISTRY_MAX_ARGS];
+	char		nulls[STRM_REGISTRY_MAX_ARGS];
+} StrmRegistryArgs;
+
+extern void strm_registry_add(StrmRegistryArgs *args, Oid type, Datum value, bool isnull);
+
+/* A text parameter; NULL is NULL. */
+extern void strm_registry_add_text(StrmRegistryArgs *args, const char *value);
+
+/* What to pass on. */
+#define STRM_REGISTRY_ARGS(args) (args)->count, (args)->types, (args)->values, (args)->nulls
+
 #endif							/* STRM_CATALOG_REGISTRY_H */

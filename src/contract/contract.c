@@ -5,10 +5,12 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
 
 #include "common/errors.h"
 #include "contract/contract.h"
 #include "contract/contract_document.h"
+#include "contract/names.h"
 #include "contract/schema.h"
 #include "strm_privacy.h"
 
@@ -18,7 +20,6 @@ strm_contract_read(Jsonb *schema, Jsonb *source, StrmFaults *faults, char **igno
 	StrmContract *contract = palloc0(sizeof(StrmContract));
 	StrmDocument document = {faults};
 	StrmSchemaFields fields = {0};
-	int			faults_before = faults->count;
 
 	initStringInfo(&document.ignored);
 	strm_schema_read(&document, schema, &fields);
@@ -27,7 +28,7 @@ strm_contract_read(Jsonb *schema, Jsonb *source, StrmFaults *faults, char **igno
 	strm_contract_document_read(&document, source, contract, fields.count > 0);
 
 	*ignored = document.ignored.data;
-	return faults->count > faults_before ? NULL : contract;
+	return contract;
 }
 
 StrmContract *
@@ -75,50 +76,43 @@ strm_field_type(const StrmField *field)
 			 errmsg("field \"%s\" has unknown type %d", field->name, (int) field->type)));
 }
 
-/* Is text between start and end a number without sign that fits int4, of at least one digit? */
-static bool
-strm_contract_is_number(const char *start, const char *end)
+/* Reads digits that fit int4, at least one; NULL when there are none, else where they end. */
+static const char *
+strm_contract_number(const char *text, int32 *number)
 {
-	int64		number = 0;
+	int64		value = 0;
+	const char *end = text;
 
-	if (start == end)
-		return false;
-	for (; start < end; start++)
+	for (; *end >= '0' && *end <= '9'; end++)
 	{
-		if (*start < '0' || *start > '9')
+		value = value * 10 + (*end - '0');
+		if (value > PG_INT32_MAX)
+			return NULL;
+	}
+	*number = (int32) value;
+	return end == text ? NULL : end;
+}
+
+bool
+strm_contract_parse_version(const char *version, int32 numbers[3])
+{
+	for (int i = 0; i < 3; i++)
+	{
+		version = strm_contract_number(version, &numbers[i]);
+		if (version == NULL || *version != (i < 2 ? '.' : '\0'))
 			return false;
-		number = number * 10 + (*start - '0');
-		if (number > PG_INT32_MAX)
-			return false;
+		version++;
 	}
 	return true;
 }
 
-/* major.minor.patch */
-static bool
-strm_contract_is_version(const char *version)
-{
-	const char *first = strchr(version, '.');
-	const char *second = first == NULL ? NULL : strchr(first + 1, '.');
-
-	return second != NULL &&
-		strm_contract_is_number(version, first) &&
-		strm_contract_is_number(first + 1, second) &&
-		strm_contract_is_number(second + 1, second + 1 + strlen(second + 1));
-}
-
-/* Handle or name: 1 to 100 bytes without control characters. */
+/* Handle or name: 1 to 100 characters, no control characters. */
 static bool
 strm_contract_is_ref_part(const char *part)
 {
-	size_t		size = strlen(part);
+	int			length = pg_mbstrlen(part);
 
-	for (const char *p = part; *p != '\0'; p++)
-	{
-		if ((unsigned char) *p < 0x20 || *p == 0x7f)
-			return false;
-	}
-	return size >= 1 && size <= 100;
+	return length >= 1 && length <= 100 && !strm_names_has_control(part);
 }
 
 void
@@ -126,20 +120,23 @@ strm_contract_parse_ref(const char *ref, char **handle, char **name, char **vers
 {
 	const char *first = strchr(ref, '/');
 	const char *second = first == NULL ? NULL : strchr(first + 1, '/');
+	int32		numbers[3];
+	bool		valid = false;
 
 	if (second != NULL)
 	{
 		*handle = pnstrdup(ref, first - ref);
 		*name = pnstrdup(first + 1, second - first - 1);
-		*version = pstrdup(second + 1);
+		valid = strm_contract_is_ref_part(*handle) && strm_contract_is_ref_part(*name) &&
+			strm_contract_parse_version(second + 1, numbers);
 	}
-	if (second == NULL || !strm_contract_is_ref_part(*handle) || !strm_contract_is_ref_part(*name) ||
-		!strm_contract_is_version(*version))
+	if (!valid)
 		ereport(ERROR,
 				(errcode(STRM_ERR_ARGUMENT),
 				 errmsg("\"%s\" is not a reference to a data contract", ref),
-				 errdetail("A reference is handle/name/major.minor.patch; handle and name have 1 to 100 bytes."),
+				 errdetail("A reference is handle/name/major.minor.patch; handle and name have 1 to 100 characters."),
 				 errhint("For example: acme/clickstream/1.0.0.")));
+	*version = psprintf("%d.%d.%d", numbers[0], numbers[1], numbers[2]);
 }
 
 char *

@@ -74,8 +74,8 @@ typedef struct StrmContract
 extern StrmContract *strm_contract_compile(Jsonb *schema, Jsonb *contract);
 
 /*
- * The same for a new definition: faults are added to faults, and when there are any, the result is NULL. *ignored: names of
- * members that were accepted without effect, or an empty string.
+ * The same for a new definition: faults are added to faults, and when there are any, the result only serves to look for more of
+ * them. *ignored: names of members that were accepted without effect, or an empty string.
  */
 struct StrmFaults;
 extern StrmContract *strm_contract_read(Jsonb *schema, Jsonb *contract, struct StrmFaults *faults, char **ignored);
@@ -95,8 +95,14 @@ extern void strm_contract_validate(const StrmContract *contract, int ordinal, co
 /* true when any validation concerns that field: callers need not make a text of other values */
 extern bool strm_contract_has_validation(const StrmContract *contract, int ordinal);
 
-/* Splits "handle/name/1.0.0"; raises 22023 when it is not of that form. Results in the current context. */
+/*
+ * Splits "handle/name/1.0.0"; raises 22023 when it is not of that form. Results in the current context; version is canonical
+ * (01.0.0 gives 1.0.0), so that equal versions have equal texts.
+ */
 extern void strm_contract_parse_ref(const char *ref, char **handle, char **name, char **version);
+
+/* The three numbers of a version; false when it is none. */
+extern bool strm_contract_parse_version(const char *version, int32 numbers[3]);
 
 /* "handle/name/1.0.0", in the current context */
 extern char *strm_contract_ref(const StrmContract *contract);

@@ -5,10 +5,37 @@
 #include "postgres.h"
 
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
 
 #include "contract/document.h"
 #include "strm_privacy.h"
+
+/* Only errors about the text become faults; anything else (memory, stack depth, cancellation) stays an error. */
+Jsonb *
+strm_document_parse(StrmFaults *faults, const char *text, const char *what)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	Jsonb	   *volatile document = NULL;
+
+	PG_TRY();
+	{
+		document = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		if (ERRCODE_TO_CATEGORY(geterrcode()) != ERRCODE_DATA_EXCEPTION)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(cxt);
+		error = CopyErrorData();
+		FlushErrorState();
+		strm_faults_add(faults, "%s is not JSON: %s", what, error->detail != NULL ? error->detail : error->message);
+	}
+	PG_END_TRY();
+	return document;
+}
 
 /* Does key spell name (camelCase) as it is, or in snake_case? */
 static bool

@@ -18,6 +18,9 @@ typedef struct StrmDocument
 	StringInfoData ignored;
 } StrmDocument;
 
+/* Parses text as JSON, in the current context; NULL and a fault when it is none. what is "the schema" or "the contract". */
+extern Jsonb *strm_document_parse(StrmFaults *faults, const char *text, const char *what);
+
 /* One member that an object may have. */
 typedef struct StrmMember
 {

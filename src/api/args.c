@@ -1,0 +1,63 @@
+/*
+ * args.c
+ *	  Arguments and callers of SQL functions: one check for each mistake, so that it has one message.
+ */
+#include "postgres.h"
+
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+
+#include "api/args.h"
+#include "common/errors.h"
+#include "strm_privacy.h"
+
+char *
+strm_args_text_or_null(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+char *
+strm_args_text(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	if (PG_ARGISNULL(n))
+		ereport(ERROR,
+				(errcode(STRM_ERR_ARGUMENT),
+				 errmsg("argument \"%s\" must not be NULL", name)));
+	return text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+void
+strm_args_check_label(const char *value, const char *what, int min, int max)
+{
+	int			length = pg_mbstrlen(value);
+
+	if (length < min || length > max)
+		ereport(ERROR,
+				(errcode(STRM_ERR_ARGUMENT),
+				 errmsg("%s must have %d to %d characters", what, min, max),
+				 errdetail("It has %d.", length)));
+	for (const char *p = value; *p != '\0'; p++)
+	{
+		if ((unsigned char) *p < 0x20 || *p == 0x7f)
+			ereport(ERROR,
+					(errcode(STRM_ERR_ARGUMENT),
+					 errmsg("%s must not contain control characters", what)));
+	}
+}
+
+char *
+strm_args_current_role(void)
+{
+	return GetUserNameFromId(GetUserId(), false);
+}
+
+bool
+strm_args_has_role(const char *role)
+{
+	Oid			roleid = get_role_oid(role, true);
+
+	return superuser() || (OidIsValid(roleid) && has_privs_of_role(GetUserId(), roleid));
+}

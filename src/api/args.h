@@ -1,0 +1,25 @@
+/*
+ * args.h
+ *	  Unpacking and checking the arguments of SQL functions.
+ */
+#ifndef STRM_API_ARGS_H
+#define STRM_API_ARGS_H
+
+#include "fmgr.h"
+
+/* A text argument (0-based n) as a C string; raises 22023, naming it, when it is NULL. */
+extern char *strm_args_text(FunctionCallInfo fcinfo, int n, const char *name);
+
+/* A text argument that may be NULL. */
+extern char *strm_args_text_or_null(FunctionCallInfo fcinfo, int n);
+
+/* Raises 22023 unless value has min to max characters, none of them a control character. what is "purpose name". */
+extern void strm_args_check_label(const char *value, const char *what, int min, int max);
+
+/* Name of the current role, in the current context. */
+extern char *strm_args_current_role(void);
+
+/* Is the current role a superuser, or has it the privileges of the role of that name? */
+extern bool strm_args_has_role(const char *role);
+
+#endif							/* STRM_API_ARGS_H */
