@@ -21,7 +21,7 @@ typedef struct StrmContractTarget
 extern void strm_data_contract_find(FunctionCallInfo fcinfo, StrmContractTarget *target);
 
 /* Raises 55000: in its state the contract cannot be <verb>. hint may be NULL. */
-extern void strm_data_contract_refuse(const StrmContractTarget *target, const char *verb, const char *hint) pg_attribute_noreturn();
+pg_noreturn extern void strm_data_contract_refuse(const StrmContractTarget *target, const char *verb, const char *hint);
 
 /* Arguments whose $1 and $2 are kept for strm_data_contract_write. */
 extern void strm_data_contract_args(StrmRegistryArgs *args);
