@@ -5,6 +5,7 @@
 #ifndef STRM_API_DATA_CONTRACT_H
 #define STRM_API_DATA_CONTRACT_H
 
+#include "strm_privacy.h"
 #include "fmgr.h"
 
 #include "catalog/contract.h"
