@@ -5,11 +5,11 @@
 #ifndef STRM_API_DATA_CONTRACT_H
 #define STRM_API_DATA_CONTRACT_H
 
-#include "strm_privacy.h"
 #include "fmgr.h"
 
 #include "catalog/contract.h"
 #include "catalog/registry.h"
+#include "strm_privacy.h"
 
 /* The contract that a function works on, as it was when the function judged it. */
 typedef struct StrmContractTarget
