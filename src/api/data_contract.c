@@ -76,7 +76,7 @@ strm_data_contract_check_purposes(const StrmContract *contract, StrmFaults *faul
 	for (int i = 0; i < contract->npersonal; i++)
 	{
 		const StrmField *field = &contract->fields[contract->personal[i]];
-		bool		reported = false;
+		bool		reported = field->level < 0;	/* no level at all, which is a fault already */
 
 		for (int j = 0; j < i && !reported; j++)
 			reported = contract->fields[contract->personal[j]].level == field->level;

@@ -140,7 +140,7 @@ strm_document_bool(StrmDocument *document, const StrmMember *member, const char 
 	return member->value.val.boolean;
 }
 
-/* A purpose level; absent means 0. Written out as text first: a numeric such as 1e1000 must not raise. */
+/* A purpose level; absent means 0, a fault gives -1. Written out as text first: a numeric such as 1e1000 must not raise. */
 int
 strm_document_level(StrmDocument *document, const StrmMember *member, const char *where)
 {
@@ -161,7 +161,7 @@ strm_document_level(StrmDocument *document, const StrmMember *member, const char
 	if (level < 0)
 	{
 		strm_document_mistyped(document, member, where, "an integer from 0 up");
-		return 0;
+		return -1;
 	}
 	return (int) level;
 }

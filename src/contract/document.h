@@ -39,7 +39,7 @@ extern void strm_document_members(StrmDocument *document, JsonbContainer *object
 
 /*
  * The value of a member of the expected type, in the current context. NULL, or the default, when it is absent; also when
- * it is of another type, which is a fault.
+ * it is of another type, which is a fault. A level is 0 when absent, -1 when it is a fault.
  */
 extern char *strm_document_string(StrmDocument *document, const StrmMember *member, const char *where);
 extern bool strm_document_bool(StrmDocument *document, const StrmMember *member, const char *where);
