@@ -32,4 +32,11 @@
 #define object_ownercheck_relation(relid, roleid) object_ownercheck(RelationRelationId, relid, roleid)
 #endif
 
+/* 18 counts index searches for EXPLAIN, which our own scans do not take part in. */
+#if PG_VERSION_NUM < 180000
+#define strm_index_beginscan(heap, index, snapshot, nkeys, norderbys) index_beginscan(heap, index, snapshot, nkeys, norderbys)
+#else
+#define strm_index_beginscan(heap, index, snapshot, nkeys, norderbys) index_beginscan(heap, index, snapshot, NULL, nkeys, norderbys)
+#endif
+
 #endif							/* STRM_COMPAT_H */

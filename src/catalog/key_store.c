@@ -1,0 +1,258 @@
+/*
+ * key_store.c
+ *	  Direct access to the key tables: no privileges of the current user are needed, reading never writes, and a writer
+ *	  never waits for another transaction.
+ *
+ *	  A writer must find keys that other transactions have inserted and not committed, else two transactions would give one
+ *	  value two keys. It therefore scans with a dirty snapshot. No index is unique on a value that two transactions could
+ *	  insert at once (copy is part of each primary key), so no insertion waits in a uniqueness check.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/indexing.h"
+#include "executor/tuptable.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "catalog/cache.h"
+#include "catalog/key_store.h"
+#include "strm_privacy.h"
+
+enum
+{
+	KEY_COPY = 1, KEY_WINDOW_START, KEY_WINDOW_END, KEY_ID, KEY_LINK, KEY_OWNER, KEY_LOOKUP, KEY_WRAPPED, KEY_NATTS = KEY_WRAPPED
+};
+
+enum
+{
+	SUBJECT_COPY = 1, SUBJECT_KEY_LINK, SUBJECT_HASH, SUBJECT_OWNER, SUBJECT_ID, SUBJECT_NATTS = SUBJECT_ID
+};
+
+void
+strm_key_store_open(StrmKeyStore *store)
+{
+	store->keys = table_open(strm_catalog_table(STRM_TABLE_DATA_KEY), RowExclusiveLock);
+	store->keys_by_lookup = index_open(strm_catalog_index(STRM_INDEX_DATA_KEY_LOOKUP), RowExclusiveLock);
+	store->tombstones = table_open(strm_catalog_table(STRM_TABLE_DATA_KEY_TOMBSTONE), AccessShareLock);
+}
+
+/* Locks are kept to the end of the transaction, as for any table a statement writes. */
+void
+strm_key_store_close(StrmKeyStore *store)
+{
+	table_close(store->tombstones, NoLock);
+	index_close(store->keys_by_lookup, NoLock);
+	table_close(store->keys, NoLock);
+}
+
+static void
+strm_key_store_scan_key(ScanKey key, AttrNumber attno, const pg_uuid_t *value)
+{
+	ScanKeyInit(key, attno, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(value));
+}
+
+/* Fills row from a tuple's values; wrapped is copied into the current context. */
+static void
+strm_key_store_deform(Datum *values, StrmKeyRow *row)
+{
+	row->key_link = *DatumGetUUIDP(values[KEY_LINK - 1]);
+	row->owner = *DatumGetUUIDP(values[KEY_OWNER - 1]);
+	row->lookup = *DatumGetUUIDP(values[KEY_LOOKUP - 1]);
+	row->key_id = (uint32) DatumGetInt64(values[KEY_ID - 1]);
+	row->window_start = DatumGetTimestampTz(values[KEY_WINDOW_START - 1]);
+	row->window_end = DatumGetTimestampTz(values[KEY_WINDOW_END - 1]);
+	row->wrapped = DatumGetByteaPCopy(values[KEY_WRAPPED - 1]);
+}
+
+static bool
+strm_key_store_tombstone_exists(Relation tombstones, const pg_uuid_t *key_link)
+{
+	ScanKeyData key;
+	SysScanDesc scan;
+	bool		found;
+
+	strm_key_store_scan_key(&key, 1, key_link);
+	scan = systable_beginscan(tombstones, strm_catalog_index(STRM_INDEX_DATA_KEY_TOMBSTONE), true, NULL, 1, &key);
+	found = HeapTupleIsValid(systable_getnext(scan));
+	systable_endscan(scan);
+	return found;
+}
+
+/*
+ * Considers the candidate in slot, found with snapshot, for *row (valid when *found). Rows of one key link agree but for
+ * who inserted them: one kept row is enough for the link to be kept.
+ */
+static void
+strm_key_store_consider(StrmKeyStore *store, TupleTableSlot *slot, const SnapshotData *dirty, const pg_uuid_t *owner,
+						TimestampTz now, StrmKeyRow *row, bool *found)
+{
+	StrmKeyRow	candidate;
+	int			order;
+	bool		kept = !TransactionIdIsValid(dirty->xmin);
+
+	slot_getallattrs(slot);
+	if (memcmp(DatumGetUUIDP(slot->tts_values[KEY_OWNER - 1])->data, owner->data, UUID_LEN) != 0 ||
+		DatumGetTimestampTz(slot->tts_values[KEY_WINDOW_END - 1]) <= now)
+		return;
+
+	order = *found ? memcmp(DatumGetUUIDP(slot->tts_values[KEY_LINK - 1])->data, row->key_link.data, UUID_LEN) : -1;
+	if (order > 0)
+		return;
+	if (order == 0)
+	{
+		row->kept |= kept;
+		return;
+	}
+	strm_key_store_deform(slot->tts_values, &candidate);
+	if (strm_key_store_tombstone_exists(store->tombstones, &candidate.key_link))
+		return;
+	candidate.kept = kept;
+	candidate.committed = kept &&
+		!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(((HeapTupleTableSlot *) slot)->tuple->t_data));
+	*row = candidate;
+	*found = true;
+}
+
+bool
+strm_key_store_find_current(StrmKeyStore *store, const pg_uuid_t *owner, const pg_uuid_t *lookup, TimestampTz now,
+							StrmKeyRow *row)
+{
+	SnapshotData dirty;
+	ScanKeyData key;
+	IndexScanDesc scan;
+	TupleTableSlot *slot;
+	bool		found = false;
+
+	InitDirtySnapshot(dirty);
+	strm_key_store_scan_key(&key, 1, lookup);
+	slot = table_slot_create(store->keys, NULL);
+	scan = strm_index_beginscan(store->keys, store->keys_by_lookup, &dirty, 1, 0);
+	index_rescan(scan, &key, 1, NULL, 0);
+	while (index_getnext_slot(scan, ForwardScanDirection, slot))
+		strm_key_store_consider(store, slot, &dirty, owner, now, row, &found);
+	index_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	return found;
+}
+
+void
+strm_key_store_insert(StrmKeyStore *store, const StrmKeyRow *row, int64 copy)
+{
+	Datum		values[KEY_NATTS];
+	bool		nulls[KEY_NATTS] = {0};
+	HeapTuple	tuple;
+
+	values[KEY_COPY - 1] = Int64GetDatum(copy);
+	values[KEY_WINDOW_START - 1] = TimestampTzGetDatum(row->window_start);
+	values[KEY_WINDOW_END - 1] = TimestampTzGetDatum(row->window_end);
+	values[KEY_ID - 1] = Int64GetDatum((int64) row->key_id);
+	values[KEY_LINK - 1] = UUIDPGetDatum(&row->key_link);
+	values[KEY_OWNER - 1] = UUIDPGetDatum(&row->owner);
+	values[KEY_LOOKUP - 1] = UUIDPGetDatum(&row->lookup);
+	values[KEY_WRAPPED - 1] = PointerGetDatum(row->wrapped);
+
+	tuple = heap_form_tuple(RelationGetDescr(store->keys), values, nulls);
+	CatalogTupleInsert(store->keys, tuple);
+	heap_freetuple(tuple);
+}
+
+bool
+strm_key_store_find(const pg_uuid_t *key_link, StrmKeyRow *row)
+{
+	Relation	keys = table_open(strm_catalog_table(STRM_TABLE_DATA_KEY), AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found;
+
+	strm_key_store_scan_key(&key, KEY_LINK, key_link);
+	scan = systable_beginscan(keys, strm_catalog_index(STRM_INDEX_DATA_KEY), true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	found = HeapTupleIsValid(tuple);
+	if (found)
+	{
+		Datum		values[KEY_NATTS];
+		bool		nulls[KEY_NATTS];
+
+		heap_deform_tuple(tuple, RelationGetDescr(keys), values, nulls);
+		strm_key_store_deform(values, row);
+	}
+	systable_endscan(scan);
+	table_close(keys, AccessShareLock);
+	return found;
+}
+
+bool
+strm_key_store_is_destroyed(const pg_uuid_t *key_link)
+{
+	Relation	tombstones = table_open(strm_catalog_table(STRM_TABLE_DATA_KEY_TOMBSTONE), AccessShareLock);
+	bool		found = strm_key_store_tombstone_exists(tombstones, key_link);
+
+	table_close(tombstones, AccessShareLock);
+	return found;
+}
+
+/* Is the subject registered by a row that will stay, and (*committed) by one that is committed? */
+static bool
+strm_key_store_has_subject(Relation links, const pg_uuid_t *key_link, const pg_uuid_t *subject_hash, bool *committed)
+{
+	Relation	index = index_open(strm_catalog_index(STRM_INDEX_DATA_SUBJECT_LINK), AccessShareLock);
+	TupleTableSlot *slot = table_slot_create(links, NULL);
+	SnapshotData dirty;
+	ScanKeyData keys[2];
+	IndexScanDesc scan;
+	bool		kept = false;
+
+	InitDirtySnapshot(dirty);
+	strm_key_store_scan_key(&keys[0], 1, key_link);
+	strm_key_store_scan_key(&keys[1], 2, subject_hash);
+	scan = strm_index_beginscan(links, index, &dirty, 2, 0);
+	index_rescan(scan, keys, 2, NULL, 0);
+	*committed = false;
+	while (!*committed && index_getnext_slot(scan, ForwardScanDirection, slot))
+	{
+		HeapTupleHeader header = ((HeapTupleTableSlot *) slot)->tuple->t_data;
+
+		if (TransactionIdIsValid(dirty.xmin))
+			continue;
+		kept = true;
+		*committed = !TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(header));
+	}
+	index_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	index_close(index, AccessShareLock);
+	return kept;
+}
+
+bool
+strm_key_store_add_subject(const pg_uuid_t *key_link, const pg_uuid_t *subject_hash, const pg_uuid_t *owner,
+						   const bytea *subject, int64 copy)
+{
+	Relation	links = table_open(strm_catalog_table(STRM_TABLE_DATA_SUBJECT_LINK), RowExclusiveLock);
+	bool		committed;
+
+	if (!strm_key_store_has_subject(links, key_link, subject_hash, &committed))
+	{
+		Datum		values[SUBJECT_NATTS];
+		bool		nulls[SUBJECT_NATTS] = {0};
+		HeapTuple	tuple;
+
+		values[SUBJECT_COPY - 1] = Int64GetDatum(copy);
+		values[SUBJECT_KEY_LINK - 1] = UUIDPGetDatum(key_link);
+		values[SUBJECT_HASH - 1] = UUIDPGetDatum(subject_hash);
+		values[SUBJECT_OWNER - 1] = UUIDPGetDatum(owner);
+		values[SUBJECT_ID - 1] = PointerGetDatum(subject);
+		tuple = heap_form_tuple(RelationGetDescr(links), values, nulls);
+		CatalogTupleInsert(links, tuple);
+		heap_freetuple(tuple);
+	}
+	table_close(links, NoLock);
+	return committed;
+}

@@ -1,0 +1,56 @@
+/*
+ * key_store.h
+ *	  Rows of strm.data_key, strm.data_key_tombstone and strm.data_subject_link.
+ */
+#ifndef STRM_CATALOG_KEY_STORE_H
+#define STRM_CATALOG_KEY_STORE_H
+
+#include "datatype/timestamp.h"
+#include "utils/relcache.h"
+#include "utils/uuid.h"
+
+typedef struct StrmKeyRow
+{
+	pg_uuid_t	key_link;
+	pg_uuid_t	owner;
+	pg_uuid_t	lookup;
+	uint32		key_id;
+	TimestampTz window_start;
+	TimestampTz window_end;
+	bytea	   *wrapped;		/* in the current context when read */
+	bool		committed;		/* read: by a transaction that has committed */
+	bool		kept;			/* read: committed, or inserted by this transaction */
+} StrmKeyRow;
+
+/* The tables, opened together before a lock on a key is taken, so that nothing slow happens under it. */
+typedef struct StrmKeyStore
+{
+	Relation	keys;
+	Relation	keys_by_lookup;
+	Relation	tombstones;
+} StrmKeyStore;
+
+extern void strm_key_store_open(StrmKeyStore *store);
+extern void strm_key_store_close(StrmKeyStore *store);
+
+/*
+ * The current key of lookup at now: not destroyed, its window not over. Sees rows of transactions that have not committed
+ * yet (kept is then false) and waits for none. Of several, the one with the lowest key link. false if there is none.
+ */
+extern bool strm_key_store_find_current(StrmKeyStore *store, const pg_uuid_t *owner, const pg_uuid_t *lookup,
+										TimestampTz now, StrmKeyRow *row);
+
+/* Inserts the row; copy is 0 for a new key. */
+extern void strm_key_store_insert(StrmKeyStore *store, const StrmKeyRow *row, int64 copy);
+
+/* The key row of that link as committed (or of this transaction); false if there is none. Never writes. */
+extern bool strm_key_store_find(const pg_uuid_t *key_link, StrmKeyRow *row);
+
+/* Was the key of that link destroyed? */
+extern bool strm_key_store_is_destroyed(const pg_uuid_t *key_link);
+
+/* Registers the subject under key_link unless a row that will stay does so already; true when that row is committed. */
+extern bool strm_key_store_add_subject(const pg_uuid_t *key_link, const pg_uuid_t *subject_hash, const pg_uuid_t *owner,
+									   const bytea *subject, int64 copy);
+
+#endif							/* STRM_CATALOG_KEY_STORE_H */
