@@ -7,7 +7,10 @@
 #include "fmgr.h"
 
 #include "catalog/cache.h"
+#include "catalog/cache.h"
 #include "guc/guc.h"
+#include "keys/creation_lock.h"
+#include "keys/data_key.h"
 #include "strm_privacy.h"
 
 PG_MODULE_MAGIC;
@@ -18,5 +21,7 @@ void
 _PG_init(void)
 {
 	strm_guc_init();
+	strm_creation_lock_init();
+	strm_data_key_init();
 	strm_catalog_init();
 }

@@ -1,1 +1,78 @@
--- stream
+-- Streams: the registry, and the functions that a stream's table is made of.
+
+CREATE TABLE strm.stream (
+  id uuid PRIMARY KEY,
+  relation regclass NOT NULL CONSTRAINT stream_relid_key UNIQUE,
+  contract_id int NOT NULL REFERENCES strm.data_contract (id),
+  policy_id uuid REFERENCES strm.policy (id),
+  key_rotation interval NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE strm.stream IS 'One row per stream. policy_id NULL: the default policy';
+SELECT pg_catalog.pg_extension_config_dump('strm.stream', '');
+CREATE TRIGGER invalidate_cache AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON strm.stream
+  FOR EACH STATEMENT EXECUTE FUNCTION strm.invalidate_cache();
+
+CREATE FUNCTION strm.encrypt_row() RETURNS trigger
+  LANGUAGE c AS 'MODULE_PATHNAME', 'strm_sql_encrypt_row';
+REVOKE ALL ON FUNCTION strm.encrypt_row() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION strm.encrypt_row() TO strm_member, strm_approver, strm_admin;
+COMMENT ON FUNCTION strm.encrypt_row() IS 'Trigger of streams: checks an inserted row against the data contract, encrypts its personal fields and seals it. Argument: the stream''s id. Works on that stream''s table and partitions only';
+
+CREATE FUNCTION strm.refuse_update() RETURNS trigger
+  LANGUAGE c AS 'MODULE_PATHNAME', 'strm_sql_refuse_update';
+REVOKE ALL ON FUNCTION strm.refuse_update() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION strm.refuse_update() TO strm_member, strm_approver, strm_admin;
+COMMENT ON FUNCTION strm.refuse_update() IS 'Trigger of streams: rows are immutable (0A000)';
+
+-- PUBLIC keeps EXECUTE: a CHECK constraint runs with the inserter's rights. It only looks at its arguments.
+CREATE FUNCTION strm.check_ciphertext(VARIADIC personal "any") RETURNS boolean
+  LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'strm_sql_check_ciphertext';
+COMMENT ON FUNCTION strm.check_ciphertext(VARIADIC "any") IS 'CHECK constraint of streams: true when each text or text[] is NULL or of ciphertext form, else an error (23514) that does not show the row';
+
+CREATE FUNCTION strm.create_stream(name text, contract text, policy text DEFAULT NULL,
+    key_rotation interval DEFAULT '24 hours', schema regnamespace DEFAULT pg_catalog.current_schema()::pg_catalog.regnamespace,
+    index_key_link boolean DEFAULT true) RETURNS regclass
+  LANGUAGE c AS 'MODULE_PATHNAME', 'strm_sql_create_stream';
+REVOKE ALL ON FUNCTION strm.create_stream(text, text, text, interval, regnamespace, boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION strm.create_stream(text, text, text, interval, regnamespace, boolean) TO strm_member, strm_approver, strm_admin;
+COMMENT ON FUNCTION strm.create_stream(text, text, text, interval, regnamespace, boolean) IS 'Creates a table whose rows are encrypted on INSERT as the ACTIVE data contract (handle/name/version) says. key_rotation: how long one data key serves one key field value, from its first use. policy: name or id of an active policy, NULL the default. index_key_link: index the key link, which finds a data subject''s rows. Needs CREATE on the schema. Errors: 22023 with every fault of the call';
+
+CREATE FUNCTION strm.drop_stream(stream regclass) RETURNS void
+  LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'strm_sql_drop_stream';
+REVOKE ALL ON FUNCTION strm.drop_stream(regclass) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION strm.drop_stream(regclass) TO strm_member, strm_approver, strm_admin;
+COMMENT ON FUNCTION strm.drop_stream(regclass) IS 'Drops a stream''s table, as DROP TABLE does; refused while derived streams or other objects depend on it. Its keys stay until their policy ends. For the table''s owner; strm_admin may drop anybody''s';
+
+CREATE VIEW strm.streams AS
+  SELECT s.id, s.relation AS stream,
+         c.handle || '/' || c.name || '/' || c.version AS contract,
+         COALESCE(p.name, '7 years') AS policy,
+         s.key_rotation, s.created_at
+    FROM strm.stream s
+    JOIN strm.data_contract c ON c.id = s.contract_id
+    LEFT JOIN strm.policy p ON p.id = s.policy_id;
+COMMENT ON VIEW strm.streams IS 'Streams of this database';
+GRANT SELECT ON strm.streams TO strm_member, strm_approver, strm_admin, strm_key_exporter, strm_monitor;
+
+CREATE VIEW strm.data_keys AS
+  SELECT k.key_link, k.owner AS stream_id, s.relation AS stream, k.window_start, k.window_end, NULL::timestamptz AS destroyed_at
+    FROM strm.data_key k
+    LEFT JOIN strm.stream s ON s.id = k.owner
+   WHERE k.owner <> '00000000-0000-0000-0000-000000000000' AND k.copy = (
+           SELECT pg_catalog.min(o.copy) FROM strm.data_key o WHERE o.key_link = k.key_link)
+     AND NOT EXISTS (SELECT FROM strm.data_key_tombstone t WHERE t.key_link = k.key_link)
+  UNION ALL
+  SELECT t.key_link, t.owner, s.relation, NULL, NULL, t.destroyed_at
+    FROM strm.data_key_tombstone t
+    LEFT JOIN strm.stream s ON s.id = t.owner;
+COMMENT ON VIEW strm.data_keys IS 'Data keys (never key material) and destroyed ones: key link, stream, and the window in which the key encrypts new rows';
+GRANT SELECT ON strm.data_keys TO strm_member, strm_approver, strm_admin, strm_key_exporter, strm_monitor;
+
+-- The first master key, if this server has none yet. The function serves this script only.
+CREATE FUNCTION strm.create_master_key() RETURNS void
+  LANGUAGE c AS 'MODULE_PATHNAME', 'strm_sql_create_master_key';
+REVOKE ALL ON FUNCTION strm.create_master_key() FROM PUBLIC;
+COMMENT ON FUNCTION strm.create_master_key() IS 'Used by CREATE EXTENSION only';
+SELECT strm.create_master_key();
+DROP FUNCTION strm.create_master_key();

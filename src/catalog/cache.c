@@ -146,6 +146,21 @@ strm_catalog_index(StrmIndex which)
 	return cache.indexes[which];
 }
 
+Oid
+strm_catalog_relation_owner(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
 /*
  * Not pg_extension.extowner: a trusted extension belongs to the role that created it, its tables to the superuser that ran
  * the script.
@@ -153,16 +168,7 @@ strm_catalog_index(StrmIndex which)
 Oid
 strm_catalog_owner(void)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(strm_catalog_table(STRM_TABLE_DATA_CONTRACT)));
-	Oid			owner;
-
-	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				(errcode(STRM_ERR_STATE),
-				 errmsg("table \"%s.%s\" was dropped", STRM_SCHEMA_NAME, table_names[STRM_TABLE_DATA_CONTRACT])));
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	return owner;
+	return strm_catalog_relation_owner(strm_catalog_table(STRM_TABLE_DATA_CONTRACT));
 }
 
 bool

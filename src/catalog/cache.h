@@ -46,6 +46,9 @@ extern Oid	strm_catalog_index(StrmIndex which);
 /* Owner of the extension's tables: the role that registry writes run as. */
 extern Oid	strm_catalog_owner(void);
 
+/* Owner of any relation; raises 42P01 when it was dropped. */
+extern Oid	strm_catalog_relation_owner(Oid relid);
+
 /* Is the extension created in this database? For hooks, which run in every database. Needs a transaction. */
 extern bool strm_catalog_exists(void);
 

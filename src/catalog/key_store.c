@@ -20,6 +20,7 @@
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "catalog/cache.h"
 #include "catalog/key_store.h"
@@ -163,8 +164,9 @@ strm_key_store_insert(StrmKeyStore *store, const StrmKeyRow *row, int64 copy)
 	heap_freetuple(tuple);
 }
 
-bool
-strm_key_store_find(const pg_uuid_t *key_link, StrmKeyRow *row)
+/* The first visible row that the index finds. */
+static bool
+strm_key_store_find_by(StrmIndex index, AttrNumber attno, const pg_uuid_t *value, StrmKeyRow *row)
 {
 	Relation	keys = table_open(strm_catalog_table(STRM_TABLE_DATA_KEY), AccessShareLock);
 	ScanKeyData key;
@@ -172,8 +174,8 @@ strm_key_store_find(const pg_uuid_t *key_link, StrmKeyRow *row)
 	HeapTuple	tuple;
 	bool		found;
 
-	strm_key_store_scan_key(&key, KEY_LINK, key_link);
-	scan = systable_beginscan(keys, strm_catalog_index(STRM_INDEX_DATA_KEY), true, NULL, 1, &key);
+	strm_key_store_scan_key(&key, attno, value);
+	scan = systable_beginscan(keys, strm_catalog_index(index), true, NULL, 1, &key);
 	tuple = systable_getnext(scan);
 	found = HeapTupleIsValid(tuple);
 	if (found)
@@ -187,6 +189,18 @@ strm_key_store_find(const pg_uuid_t *key_link, StrmKeyRow *row)
 	systable_endscan(scan);
 	table_close(keys, AccessShareLock);
 	return found;
+}
+
+bool
+strm_key_store_find(const pg_uuid_t *key_link, StrmKeyRow *row)
+{
+	return strm_key_store_find_by(STRM_INDEX_DATA_KEY, KEY_LINK, key_link, row);
+}
+
+bool
+strm_key_store_find_lookup(const pg_uuid_t *lookup, StrmKeyRow *row)
+{
+	return strm_key_store_find_by(STRM_INDEX_DATA_KEY_LOOKUP, KEY_LOOKUP, lookup, row);
 }
 
 bool

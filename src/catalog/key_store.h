@@ -43,6 +43,9 @@ extern bool strm_key_store_find_current(StrmKeyStore *store, const pg_uuid_t *ow
 /* Inserts the row; copy is 0 for a new key. */
 extern void strm_key_store_insert(StrmKeyStore *store, const StrmKeyRow *row, int64 copy);
 
+/* Any committed row of that lookup; false if there is none. Never writes. */
+extern bool strm_key_store_find_lookup(const pg_uuid_t *lookup, StrmKeyRow *row);
+
 /* The key row of that link as committed (or of this transaction); false if there is none. Never writes. */
 extern bool strm_key_store_find(const pg_uuid_t *key_link, StrmKeyRow *row);
 

@@ -17,6 +17,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -204,7 +205,10 @@ strm_data_key_get_or_create(StrmSecretKind kind, TimestampTz now, StrmKeyRow *ro
 		strm_data_key_mark_pending();
 }
 
-/* An internal hash key, made at first use. The result is in the cache: valid until the next call of this module. */
+/*
+ * An internal hash key, made at first use unless this transaction may only read: then NULL when there is none yet. The result is in the
+ * cache: valid until the next call of this module.
+ */
 static const uint8 *
 strm_data_key_hash_key(StrmHashKey which)
 {
@@ -218,25 +222,33 @@ strm_data_key_hash_key(StrmHashKey which)
 	row.lookup.data[UUID_LEN - 1] = (uint8) which;
 	row.window_start = GetCurrentTransactionStartTimestamp();
 	row.window_end = DT_NOEND;
-	strm_data_key_get_or_create(STRM_SECRET_HASH_KEY, row.window_start, &row);
+	if (!XactReadOnly && !IsInParallelMode())
+		strm_data_key_get_or_create(STRM_SECRET_HASH_KEY, row.window_start, &row);
+	else if (!strm_key_store_find_lookup(&row.lookup, &row))
+		return NULL;
 	strm_data_key_place(&row, STRM_SECRET_HASH_KEY, &place);
 	strm_master_key_unwrap(&place, row.wrapped, key, STRM_HASH_KEY_SIZE);
 	key[STRM_HASH_KEY_SIZE] = 1;
 	return key;
 }
 
-static void
+/* Hash of prefix and value under an internal hash key; false when there is no such key yet. */
+static bool
 strm_data_key_hash(StrmHashKey which, const uint8 *prefix, Size prefix_size, const char *value, Size size, pg_uuid_t *hash)
 {
-	if (strm_keyed_hash(strm_data_key_hash_key(which), prefix, prefix_size, (const uint8 *) value, size,
-						hash->data) != STRM_CRYPTO_OK)
+	const uint8 *key = strm_data_key_hash_key(which);
+
+	if (key == NULL)
+		return false;
+	if (strm_keyed_hash(key, prefix, prefix_size, (const uint8 *) value, size, hash->data) != STRM_CRYPTO_OK)
 		ereport(ERROR, errcode(STRM_ERR_INTERNAL), errmsg("could not compute a keyed hash"));
+	return true;
 }
 
-void
+bool
 strm_data_key_subject_hash(const char *subject, Size size, pg_uuid_t *hash)
 {
-	strm_data_key_hash(STRM_HASH_KEY_SUBJECT, NULL, 0, subject, size, hash);
+	return strm_data_key_hash(STRM_HASH_KEY_SUBJECT, NULL, 0, subject, size, hash);
 }
 
 /* Unwraps row's key into a new cache entry. */
@@ -311,7 +323,7 @@ strm_data_key_for_value(const pg_uuid_t *owner, const char *value, Size size, Ti
 	if (entry != NULL && entry->key.window_end > now)
 		return &entry->key;
 
-	strm_data_key_hash(STRM_HASH_KEY_LOOKUP, owner->data, UUID_LEN, value, size, &row.lookup);
+	(void) strm_data_key_hash(STRM_HASH_KEY_LOOKUP, owner->data, UUID_LEN, value, size, &row.lookup);
 	row.owner = *owner;
 	row.window_start = now;
 	row.window_end = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(now),

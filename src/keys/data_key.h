@@ -41,8 +41,11 @@ extern StrmCmac *strm_data_key_cmac(StrmDataKey *key);
 /* Registers that the rows under key concern this data subject, unless it is known already. */
 extern void strm_data_key_register_subject(StrmDataKey *key, const char *subject, Size size);
 
-/* Keyed hash of a data subject's id, as stored in strm.data_subject_link. */
-extern void strm_data_key_subject_hash(const char *subject, Size size, pg_uuid_t *hash);
+/*
+ * Keyed hash of a data subject's id, as stored in strm.data_subject_link. false when no subject was registered yet and this
+ * transaction may only read.
+ */
+extern bool strm_data_key_subject_hash(const char *subject, Size size, pg_uuid_t *hash);
 
 /* Transaction callbacks; called once, by _PG_init. */
 extern void strm_data_key_init(void);

@@ -18,6 +18,9 @@
 extern bool strm_value_canonical(const StrmField *field, const char *text, Size size, StringInfo buffer,
 								 const char **canonical, Size *canonical_size);
 
+/* The same canonical text, of a value that has the field's native (element) type already. Uses buffer in the same way. */
+extern void strm_value_text(const StrmField *field, Datum value, StringInfo buffer, const char **text, Size *size);
+
 /* The Datum of the field's native type (element type when repeated) of a canonical text. Raises XX001 if it is none. */
 extern Datum strm_value_parse(const StrmField *field, const char *canonical, Size size);
 

@@ -1,0 +1,209 @@
+/*
+ * stream.c
+ *	  SQL entry points that create and drop streams.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+#include "catalog/cache.h"
+#include "catalog/contract.h"
+#include "catalog/registry.h"
+#include "catalog/stream.h"
+#include "common/errors.h"
+#include "ingest/stream.h"
+#include "keys/creation_lock.h"
+#include "keys/master_key.h"
+#include "strm_privacy.h"
+
+/* One second to a hundred years; a month counts as 30 days. */
+#define STRM_MIN_ROTATION USECS_PER_SEC
+#define STRM_MAX_ROTATION (INT64CONST(36525) * USECS_PER_DAY)
+
+PG_FUNCTION_INFO_V1(strm_sql_create_master_key);
+PG_FUNCTION_INFO_V1(strm_sql_create_stream);
+PG_FUNCTION_INFO_V1(strm_sql_drop_stream);
+
+/* strm.create_master_key(): used by the install script. */
+Datum
+strm_sql_create_master_key(PG_FUNCTION_ARGS)
+{
+	if (!creating_extension)
+		ereport(ERROR, errcode(STRM_ERR_PRIVILEGE), errmsg("only CREATE EXTENSION creates a master key"));
+	if (!strm_creation_lock_ready())
+		ereport(ERROR,
+				errcode(STRM_ERR_STATE),
+				errmsg("strm_privacy must be preloaded"),
+				errhint("Add strm_privacy to shared_preload_libraries and restart the server."));
+	strm_master_key_create(false);
+	PG_RETURN_VOID();
+}
+
+/* The active contract of that ref, or NULL with a fault. */
+static StrmContract *
+strm_create_stream_contract(const char *ref, StrmFaults *faults)
+{
+	char	   *parts[3];
+	Oid			types[3] = {TEXTOID, TEXTOID, TEXTOID};
+	Datum		values[3];
+	Datum		id;
+	bool		isnull;
+	StrmContract *contract;
+
+	strm_contract_parse_ref(ref, &parts[0], &parts[1], &parts[2]);
+	for (int i = 0; i < 3; i++)
+		values[i] = CStringGetTextDatum(parts[i]);
+	if (!strm_registry_fetch("SELECT id FROM strm.data_contract WHERE handle = $1 AND name = $2 AND version = $3",
+							 3, types, values, NULL, &id, &isnull))
+	{
+		strm_faults_add(faults, "Data contract \"%s\" does not exist.", ref);
+		return NULL;
+	}
+	contract = strm_catalog_contract(DatumGetInt32(id));
+	if (contract->state != STRM_CONTRACT_ACTIVE)
+		strm_faults_add(faults, "Data contract \"%s\" is not active: use strm.activate_data_contract().", ref);
+	return contract;
+}
+
+/* The id of an active policy, named by name or id. false, with a fault, when there is none. */
+static bool
+strm_create_stream_policy(const char *policy, Datum *id, StrmFaults *faults)
+{
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1];
+	bool		isnull;
+
+	values[0] = CStringGetTextDatum(policy);
+	if (strm_registry_fetch("SELECT id FROM strm.policy WHERE (name = $1 OR id::text = $1) AND pg_catalog.lower(state) = 'active'",
+							1, types, values, NULL, id, &isnull))
+		return true;
+	strm_faults_add(faults, "There is no active policy \"%s\".", policy);
+	return false;
+}
+
+static void
+strm_create_stream_check_rotation(const Interval *rotation, StrmFaults *faults)
+{
+	/* 128 bits are not needed: the limits on the fields are far below what overflows */
+	double		span = (double) rotation->time + rotation->day * (double) USECS_PER_DAY +
+		rotation->month * 30.0 * USECS_PER_DAY;
+
+	if (span < STRM_MIN_ROTATION || span > STRM_MAX_ROTATION)
+		strm_faults_add(faults, "key_rotation must be between 1 second and 100 years.");
+}
+
+static void
+strm_create_stream_check_name(const StrmStreamOptions *options, Oid schema, StrmFaults *faults)
+{
+	if (options->name[0] == '\0' || strlen(options->name) >= NAMEDATALEN)
+		strm_faults_add(faults, "The name must have between 1 and %d bytes.", NAMEDATALEN - 1);
+	else if (OidIsValid(get_relname_relid(options->name, schema)))
+		strm_faults_add(faults, "Relation \"%s\" exists already.", options->name);
+	if (isAnyTempNamespace(schema) || IsCatalogNamespace(schema))
+		strm_faults_add(faults, "Streams cannot be in schema \"%s\".", options->schema);
+}
+
+/* Writes the registry row of a new stream. */
+static void
+strm_create_stream_register(const StrmStreamOptions *options, Oid relid, int contract_id, Datum policy_id, bool policy_null,
+							Datum rotation)
+{
+	Oid			types[5] = {UUIDOID, REGCLASSOID, INT4OID, UUIDOID, INTERVALOID};
+	Datum		values[5];
+	char		nulls[5] = {' ', ' ', ' ', policy_null ? 'n' : ' ', ' '};
+
+	values[0] = UUIDPGetDatum(&options->id);
+	values[1] = ObjectIdGetDatum(relid);
+	values[2] = Int32GetDatum(contract_id);
+	values[3] = policy_id;
+	values[4] = rotation;
+	strm_registry_execute("INSERT INTO strm.stream (id, relation, contract_id, policy_id, key_rotation) VALUES ($1, $2, $3, $4, $5)",
+						  5, types, values, nulls);
+}
+
+/*
+ * strm.create_stream(name, contract, policy, key_rotation, schema, index_key_link). The DDL runs as the caller, who becomes the table's
+ * owner.
+ */
+Datum
+strm_sql_create_stream(PG_FUNCTION_ARGS)
+{
+	StrmStreamOptions options = {0};
+	StrmContract *contract = NULL;
+	StrmFaults	faults;
+	Datum		policy_id = (Datum) 0;
+	Oid			schema;
+	Oid			relid;
+
+	strm_faults_init(&faults);
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(3) || PG_ARGISNULL(5))
+		ereport(ERROR, errcode(STRM_ERR_ARGUMENT), errmsg("name, contract, key_rotation and index_key_link must not be null"));
+	if (PG_ARGISNULL(4))
+		ereport(ERROR,
+				errcode(STRM_ERR_ARGUMENT),
+				errmsg("no schema has been selected to create the stream in"),
+				errhint("Name one with the argument schema, or set search_path."));
+	schema = PG_GETARG_OID(4);
+	options.name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	options.schema = get_namespace_name(schema);
+	options.index_key_link = PG_GETARG_BOOL(5);
+	if (options.schema == NULL)
+		ereport(ERROR, errcode(ERRCODE_UNDEFINED_SCHEMA), errmsg("schema with OID %u does not exist", schema));
+
+	strm_create_stream_check_name(&options, schema, &faults);
+	contract = strm_create_stream_contract(text_to_cstring(PG_GETARG_TEXT_PP(1)), &faults);
+	if (!PG_ARGISNULL(2))
+		strm_create_stream_policy(text_to_cstring(PG_GETARG_TEXT_PP(2)), &policy_id, &faults);
+	strm_create_stream_check_rotation(PG_GETARG_INTERVAL_P(3), &faults);
+	strm_faults_raise(&faults, STRM_ERR_ARGUMENT, psprintf("stream \"%s\" cannot be created", options.name), NULL);
+
+	options.id = *DatumGetUUIDP(DirectFunctionCall1(gen_random_uuid, (Datum) 0));
+	SPI_connect();
+	relid = strm_stream_create_table(&options, contract);
+	strm_create_stream_register(&options, relid, contract->id, policy_id, PG_ARGISNULL(2), PG_GETARG_DATUM(3));
+	strm_stream_create_triggers(&options);
+	SPI_finish();
+	PG_RETURN_OID(relid);
+}
+
+/*
+ * strm.drop_stream(regclass): DROP TABLE, by the owner; strm_admin may drop anybody's. What follows from it (the registry's row) is the
+ * event trigger's work, as it is for a plain DROP TABLE.
+ */
+Datum
+strm_sql_drop_stream(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	char	   *name;
+	Oid			user;
+	int			context;
+	bool		as_owner;
+
+	if (strm_catalog_stream_of(relid) == NULL)
+		ereport(ERROR, errcode(STRM_ERR_UNDEFINED), errmsg("there is no such stream"));
+	name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
+	as_owner = !object_ownercheck_relation(relid, GetUserId()) &&
+		has_privs_of_role(GetUserId(), get_role_oid("strm_admin", false));
+
+	GetUserIdAndSecContext(&user, &context);
+	if (as_owner)
+		SetUserIdAndSecContext(strm_catalog_relation_owner(relid),
+							   context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+	SPI_connect();
+	SPI_execute(psprintf("DROP TABLE %s", name), false, 0);
+	SPI_finish();
+	SetUserIdAndSecContext(user, context);
+	PG_RETURN_VOID();
+}
