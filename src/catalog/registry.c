@@ -118,4 +118,42 @@ void
 strm_registry_add_text(StrmRegistryArgs *args, const char *value)
 {
 	strm_registry_add(args, TEXTOID, value == NULL ? (Datum) 0 : CStringGetTextDatum(value), value == NULL);
+
+/* Copies SPI's result into the memory context that called SPI_connect. */
+static StrmRegistryRows *
+strm_registry_copy(void)
+{
+	TupleDesc	desc = SPI_tuptable->tupdesc;
+	StrmRegistryRows *rows = SPI_palloc(sizeof(StrmRegistryRows));
+
+	rows->n = SPI_processed;
+	rows->ncolumns = desc->natts;
+	rows->values = SPI_palloc(Max(rows->n * desc->natts, 1) * sizeof(Datum));
+	rows->nulls = SPI_palloc(Max(rows->n * desc->natts, 1) * sizeof(bool));
+	for (uint64 i = 0; i < rows->n; i++)
+	{
+		for (int j = 0; j < desc->natts; j++)
+		{
+			Form_pg_attribute column = TupleDescAttr(desc, j);
+			uint64		at = i * desc->natts + j;
+			Datum		value = SPI_getbinval(SPI_tuptable->vals[i], desc, j + 1, &rows->nulls[at]);
+
+			rows->values[at] = rows->nulls[at] ? (Datum) 0 : SPI_datumTransfer(value, column->attbyval, column->attlen);
+		}
+	}
+	return rows;
+}
+
+StrmRegistryRows *
+strm_registry_select(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls)
+{
+	StrmRegistryScope scope;
+	StrmRegistryRows *rows;
+
+	strm_registry_enter(&scope);
+	strm_registry_run(sql, nargs, types, values, nulls);
+	rows = strm_registry_copy();
+	SPI_finish();
+	strm_registry_leave(&scope);
+	return rows;
 }

@@ -38,4 +38,16 @@ extern void strm_registry_add_text(StrmRegistryArgs *args, const char *value);
 /* What to pass on. */
 #define STRM_REGISTRY_ARGS(args) (args)->count, (args)->types, (args)->values, (args)->nulls
 
+/* All rows of a result: the value of column j of row i is values[i * ncolumns + j]. In the caller's memory context. */
+typedef struct StrmRegistryRows
+{
+	uint64		n;
+	int			ncolumns;
+	Datum	   *values;
+	bool	   *nulls;
+} StrmRegistryRows;
+
+/* The same, for a statement whose result is small. */
+extern StrmRegistryRows *strm_registry_select(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls);
+
 #endif							/* STRM_CATALOG_REGISTRY_H */

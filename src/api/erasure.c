@@ -1,0 +1,158 @@
+/*
+ * erasure.c
+ *	  strm.delete_data_subjects(): erasing data subjects by destroying their keys.
+ *
+ *	  A tombstone and the removal of the key's rows commit together. A transaction that uses the key at the same time may still commit a
+ *	  copy of its row; the tombstone overrides it. Rows under a key link that serves other data subjects too are deleted from the stream, as
+ *	  its table's owner and in a security-restricted operation, so that no trigger or rule of a user runs with other rights.
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+
+#include "catalog/cache.h"
+#include "catalog/registry.h"
+#include "catalog/stream.h"
+#include "common/errors.h"
+#include "keys/data_key.h"
+#include "strm_privacy.h"
+#include "transform/value.h"
+
+PG_FUNCTION_INFO_V1(strm_sql_delete_data_subjects);
+
+/* How the erasure went. */
+typedef struct StrmErasure
+{
+	int64		destroyed;		/* key links */
+	int64		deleted;		/* rows under shared key links */
+	int64		shared;			/* shared key links */
+} StrmErasure;
+
+static const char links_sql[] =
+"SELECT l.key_link, l.owner, "
+"  EXISTS (SELECT FROM strm.data_subject_link o WHERE o.key_link = l.key_link AND o.subject_hash <> $1) "
+"FROM (SELECT DISTINCT key_link, owner FROM strm.data_subject_link WHERE subject_hash = $1) l "
+"WHERE NOT EXISTS (SELECT FROM strm.data_key_tombstone t WHERE t.key_link = l.key_link) ORDER BY l.key_link";
+
+/* Runs a statement that takes a key link, and perhaps an owner or a subject's hash. */
+static void
+strm_erasure_write(const char *sql, const pg_uuid_t *key_link, const pg_uuid_t *second)
+{
+	Oid			types[2] = {UUIDOID, UUIDOID};
+	Datum		args[2] = {UUIDPGetDatum(key_link), second ? UUIDPGetDatum(second) : (Datum) 0};
+
+	strm_registry_execute(sql, second ? 2 : 1, types, args, NULL);
+}
+
+static void
+strm_erasure_destroy(const pg_uuid_t *key_link, const pg_uuid_t *owner)
+{
+	strm_erasure_write("INSERT INTO strm.data_key_tombstone (key_link, owner) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+					   key_link, owner);
+	strm_erasure_write("DELETE FROM strm.data_key WHERE key_link = $1", key_link, NULL);
+	strm_erasure_write("DELETE FROM strm.data_subject_link WHERE key_link = $1", key_link, NULL);
+}
+
+/* The subject as the stream's subject column holds it under key: ciphertext if personal, else its own text. */
+static Datum
+strm_erasure_stored_subject(const StrmField *field, const pg_uuid_t *key_link, text *subject)
+{
+	if (!field->personal)
+		return PointerGetDatum(subject);
+	return PointerGetDatum(strm_value_encrypt(strm_data_key_by_link(key_link), VARDATA_ANY(subject),
+											  VARSIZE_ANY_EXHDR(subject)));
+}
+
+/* Deletes the subject's rows under a shared key link; returns how many. */
+static uint64
+strm_erasure_delete_rows(const StrmStream *stream, const pg_uuid_t *key_link, text *subject)
+{
+	const StrmField *field = &stream->contract->fields[stream->contract->subject_field];
+	Oid			types[2] = {UUIDOID, TEXTOID};
+	Datum		args[2] = {UUIDPGetDatum(key_link), strm_erasure_stored_subject(field, key_link, subject)};
+	char	   *sql;
+	Oid			user;
+	int			context;
+	int			guc_level;
+	uint64		deleted;
+
+	sql = psprintf("DELETE FROM %s WHERE " STRM_COLUMN_KEY_LINK " OPERATOR(pg_catalog.=) $1 AND %s::pg_catalog.text OPERATOR(pg_catalog.=) $2",
+				   quote_qualified_identifier(get_namespace_name(get_rel_namespace(stream->relid)), get_rel_name(stream->relid)),
+				   quote_identifier(field->column));
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(strm_catalog_relation_owner(stream->relid),
+						   context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+	guc_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	SPI_connect();
+	if (SPI_execute_with_args(sql, 2, types, args, NULL, false, 0) < 0)
+		ereport(ERROR, errcode(STRM_ERR_INTERNAL), errmsg("could not delete a data subject's rows"));
+	deleted = SPI_processed;
+	SPI_finish();
+	AtEOXact_GUC(true, guc_level);
+	SetUserIdAndSecContext(user, context);
+	return deleted;
+}
+
+/* Erases one subject. */
+static void
+strm_erasure_subject(text *subject, StrmErasure *erasure)
+{
+	Oid			types[1] = {UUIDOID};
+	Datum		args[1];
+	pg_uuid_t	hash;
+	StrmRegistryRows *links;
+
+	if (!strm_data_key_subject_hash(VARDATA_ANY(subject), VARSIZE_ANY_EXHDR(subject), &hash))
+		return;
+	args[0] = UUIDPGetDatum(&hash);
+	links = strm_registry_select(links_sql, 1, types, args, NULL);
+	for (uint64 i = 0; i < links->n; i++)
+	{
+		Datum	   *row = &links->values[i * links->ncolumns];
+		pg_uuid_t  *key_link = DatumGetUUIDP(row[0]);
+		StrmStream *stream;
+
+		if (!DatumGetBool(row[2]))
+		{
+			strm_erasure_destroy(key_link, DatumGetUUIDP(row[1]));
+			erasure->destroyed++;
+			continue;
+		}
+		stream = strm_catalog_stream(DatumGetUUIDP(row[1]));
+		if (stream != NULL && stream->contract->subject_field >= 0)
+			erasure->deleted += strm_erasure_delete_rows(stream, key_link, subject);
+		erasure->shared++;
+		strm_erasure_write("DELETE FROM strm.data_subject_link WHERE key_link = $1 AND subject_hash = $2", key_link, &hash);
+	}
+}
+
+/* strm.delete_data_subjects(VARIADIC subjects text[]) */
+Datum
+strm_sql_delete_data_subjects(PG_FUNCTION_ARGS)
+{
+	Datum	   *subjects;
+	bool	   *nulls;
+	int			n;
+	StrmErasure erasure = {0};
+
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), TEXTOID, -1, false, TYPALIGN_INT, &subjects, &nulls, &n);
+	for (int i = 0; i < n; i++)
+	{
+		if (!nulls[i])
+			strm_erasure_subject(DatumGetTextPP(subjects[i]), &erasure);
+	}
+	if (erasure.shared > 0)
+		ereport(NOTICE,
+				errmsg("%lld key links serve other data subjects too and were kept", (long long) erasure.shared),
+				errdetail("%lld rows of the data subjects were deleted instead.", (long long) erasure.deleted));
+	PG_RETURN_INT64(erasure.destroyed);
+}
