@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/catalog.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
@@ -20,6 +21,7 @@
 
 #include "catalog/cache.h"
 #include "catalog/contract.h"
+#include "catalog/policy.h"
 #include "catalog/registry.h"
 #include "catalog/stream.h"
 #include "common/errors.h"
@@ -55,42 +57,41 @@ strm_sql_create_master_key(PG_FUNCTION_ARGS)
 static StrmContract *
 strm_create_stream_contract(const char *ref, StrmFaults *faults)
 {
-	char	   *parts[3];
-	Oid			types[3] = {TEXTOID, TEXTOID, TEXTOID};
-	Datum		values[3];
-	Datum		id;
-	bool		isnull;
+	char	   *handle;
+	char	   *name;
+	char	   *version;
+	int			id;
 	StrmContract *contract;
 
-	strm_contract_parse_ref(ref, &parts[0], &parts[1], &parts[2]);
-	for (int i = 0; i < 3; i++)
-		values[i] = CStringGetTextDatum(parts[i]);
-	if (!strm_registry_fetch("SELECT id FROM strm.data_contract WHERE handle = $1 AND name = $2 AND version = $3",
-							 3, types, values, NULL, &id, &isnull))
+	strm_contract_parse_ref(ref, &handle, &name, &version);
+	id = strm_catalog_contract_id(handle, name, version);
+	if (id == 0)
 	{
 		strm_faults_add(faults, "Data contract \"%s\" does not exist.", ref);
 		return NULL;
 	}
-	contract = strm_catalog_contract(DatumGetInt32(id));
+	contract = strm_catalog_contract(id);
 	if (contract->state != STRM_CONTRACT_ACTIVE)
 		strm_faults_add(faults, "Data contract \"%s\" is not active: use strm.activate_data_contract().", ref);
 	return contract;
 }
 
-/* The id of an active policy, named by name or id. false, with a fault, when there is none. */
-static bool
-strm_create_stream_policy(const char *policy, Datum *id, StrmFaults *faults)
+/* The id of an active policy, named by name or id; isnull is set for the default policy, which has none. */
+static Datum
+strm_create_stream_policy(const char *policy, bool *isnull, StrmFaults *faults)
 {
 	Oid			types[1] = {TEXTOID};
 	Datum		values[1];
-	bool		isnull;
+	Datum		id = (Datum) 0;
 
+	*isnull = true;
+	if (policy == NULL || strcmp(policy, STRM_POLICY_DEFAULT_NAME) == 0)
+		return id;
 	values[0] = CStringGetTextDatum(policy);
-	if (strm_registry_fetch("SELECT id FROM strm.policy WHERE (name = $1 OR id::text = $1) AND pg_catalog.lower(state) = 'active'",
-							1, types, values, NULL, id, &isnull))
-		return true;
-	strm_faults_add(faults, "There is no active policy \"%s\".", policy);
-	return false;
+	if (!strm_registry_fetch("SELECT id FROM strm.policy WHERE (name = $1 OR id::text = $1) AND state = 'active'",
+							 1, types, values, NULL, &id, isnull))
+		strm_faults_add(faults, "There is no active policy \"%s\".", policy);
+	return id;
 }
 
 static void
@@ -143,7 +144,8 @@ strm_sql_create_stream(PG_FUNCTION_ARGS)
 	StrmStreamOptions options = {0};
 	StrmContract *contract = NULL;
 	StrmFaults	faults;
-	Datum		policy_id = (Datum) 0;
+	Datum		policy_id;
+	bool		policy_null;
 	Oid			schema;
 	Oid			relid;
 
@@ -164,15 +166,14 @@ strm_sql_create_stream(PG_FUNCTION_ARGS)
 
 	strm_create_stream_check_name(&options, schema, &faults);
 	contract = strm_create_stream_contract(text_to_cstring(PG_GETARG_TEXT_PP(1)), &faults);
-	if (!PG_ARGISNULL(2))
-		strm_create_stream_policy(text_to_cstring(PG_GETARG_TEXT_PP(2)), &policy_id, &faults);
+	policy_id = strm_create_stream_policy(PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)), &policy_null, &faults);
 	strm_create_stream_check_rotation(PG_GETARG_INTERVAL_P(3), &faults);
 	strm_faults_raise(&faults, STRM_ERR_ARGUMENT, psprintf("stream \"%s\" cannot be created", options.name), NULL);
 
 	options.id = *DatumGetUUIDP(DirectFunctionCall1(gen_random_uuid, (Datum) 0));
 	SPI_connect();
 	relid = strm_stream_create_table(&options, contract);
-	strm_create_stream_register(&options, relid, contract->id, policy_id, PG_ARGISNULL(2), PG_GETARG_DATUM(3));
+	strm_create_stream_register(&options, relid, contract->id, policy_id, policy_null, PG_GETARG_DATUM(3));
 	strm_stream_create_triggers(&options);
 	SPI_finish();
 	PG_RETURN_OID(relid);

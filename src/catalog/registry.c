@@ -118,6 +118,7 @@ void
 strm_registry_add_text(StrmRegistryArgs *args, const char *value)
 {
 	strm_registry_add(args, TEXTOID, value == NULL ? (Datum) 0 : CStringGetTextDatum(value), value == NULL);
+}
 
 /* Copies SPI's result into the memory context that called SPI_connect. */
 static StrmRegistryRows *

@@ -5,6 +5,8 @@
 #ifndef STRM_COMPAT_H
 #define STRM_COMPAT_H
 
+#include "fmgr.h"
+
 #if PG_VERSION_NUM < 150000
 #error "strm_privacy needs PostgreSQL 15 or later"
 #endif
@@ -23,6 +25,19 @@
 #if PG_VERSION_NUM < 160000
 #undef PGDLLEXPORT
 #define PGDLLEXPORT __attribute__((visibility("default")))
+
+/* As of 16 the macro exports the function, too, and not only its description. */
+#undef PG_FUNCTION_INFO_V1
+#define PG_FUNCTION_INFO_V1(funcname) \
+extern PGDLLEXPORT Datum funcname(PG_FUNCTION_ARGS); \
+extern PGDLLEXPORT const Pg_finfo_record *CppConcat(pg_finfo_, funcname) (void); \
+const Pg_finfo_record * \
+CppConcat(pg_finfo_, funcname) (void) \
+{ \
+	static const Pg_finfo_record my_finfo = {1}; \
+	return &my_finfo; \
+} \
+extern int	no_such_variable
 #endif
 
 /* 16 renamed the ownership checks to one function that takes the object's class. */

@@ -230,7 +230,7 @@ strm_encrypt_set_server_columns(const StrmContract *contract, const StrmLayout *
 
 	*key_link = key->key_link;
 	values[layout->contract_version] = CStringGetTextDatum(contract->version);
-	values[layout->nonce] = Int32GetDatum((int32) pg_prng_uint32(&pg_global_prng_state));
+	values[layout->nonce] = Int32GetDatum((int32) (pg_prng_uint32(&pg_global_prng_state) & 0x7fffffff));
 	values[layout->timestamp] = TimestampTzGetDatum(timestamp);
 	values[layout->key_link] = UUIDPGetDatum(key_link);
 	values[layout->consent_levels] = PointerGetDatum(strm_consent_normalize(levels));
