@@ -54,4 +54,11 @@ extern int	no_such_variable
 #define strm_index_beginscan(heap, index, snapshot, nkeys, norderbys) index_beginscan(heap, index, snapshot, NULL, nkeys, norderbys)
 #endif
 
+/* 16 did the same to the privilege checks. */
+#if PG_VERSION_NUM < 160000
+#define strm_schema_aclcheck(schema, roleid, mode) pg_namespace_aclcheck(schema, roleid, mode)
+#else
+#define strm_schema_aclcheck(schema, roleid, mode) object_aclcheck(NamespaceRelationId, schema, roleid, mode)
+#endif
+
 #endif							/* STRM_COMPAT_H */

@@ -1,0 +1,87 @@
+/*
+ * mask.c
+ *	  Masking values: a keyed hash of their canonical text, as hex digits.
+ *
+ *	  A mask depends on the seed and the value's text only, so that equal values of several fields, streams or derived
+ *	  streams with one seed have equal masks, as STRM's had. The text is UTF-8 whatever the database's encoding, and does
+ *	  not depend on settings.
+ */
+#include "postgres.h"
+
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+
+#include "common/errors.h"
+#include "common/secret.h"
+#include "crypto/mask.h"
+#include "keys/master_key.h"
+#include "strm_privacy.h"
+#include "transform/mask.h"
+#include "transform/value.h"
+
+/* A seed is bound to its derived stream, so one row's seed cannot be moved to another. */
+static void
+strm_mask_place(const pg_uuid_t *derived_stream, StrmWrapPlace *place)
+{
+	memset(place, 0, sizeof(*place));
+	place->kind = STRM_SECRET_MASK_SEED;
+	memcpy(place->owner, derived_stream->data, UUID_LEN);
+}
+
+bytea *
+strm_mask_wrap(const pg_uuid_t *derived_stream, const char *seed, Size size)
+{
+	StrmWrapPlace place;
+
+	strm_mask_place(derived_stream, &place);
+	return strm_master_key_wrap(&place, (const uint8 *) seed, size);
+}
+
+StrmMaskSeed *
+strm_mask_unwrap(MemoryContext cxt, const pg_uuid_t *derived_stream, StrmHashType hash_type, const bytea *wrapped)
+{
+	StrmMaskSeed *seed = MemoryContextAlloc(cxt, sizeof(StrmMaskSeed));
+	StrmWrapPlace place;
+
+	strm_mask_place(derived_stream, &place);
+	seed->hash_type = hash_type;
+	seed->size = strm_master_key_payload_size(wrapped);
+	seed->data = strm_secret_alloc(cxt, Max(seed->size, 1));
+	strm_master_key_unwrap(&place, wrapped, seed->data, seed->size);
+	return seed;
+}
+
+text *
+strm_mask_text(const StrmMaskSeed *seed, const char *value, Size size)
+{
+	char		digits[STRM_MASK_SIZE];
+	char	   *utf8 = pg_server_to_any(value, size, PG_UTF8);
+	Size		utf8_size = utf8 == value ? size : strlen(utf8);
+	StrmCryptoStatus status;
+
+	if (seed->hash_type == STRM_HASH_MURMUR3)
+		status = strm_mask_murmur3(seed->data, seed->size, (const uint8 *) utf8, utf8_size, digits);
+	else
+		status = strm_mask_blake2b(seed->data, seed->size, (const uint8 *) utf8, utf8_size, digits);
+
+	if (utf8 != value)
+	{
+		strm_secret_wipe(utf8, utf8_size);
+		pfree(utf8);
+	}
+	if (status != STRM_CRYPTO_OK)
+		ereport(ERROR,
+				(errcode(STRM_ERR_INTERNAL),
+				 errmsg("could not compute a mask")));
+	return cstring_to_text(digits);
+}
+
+text *
+strm_mask_value(const StrmMaskSeed *seed, const StrmField *field, Datum value, StringInfo buffer)
+{
+	const char *plain;
+	Size		size;
+
+	strm_value_text(field, value, buffer, &plain, &size);
+	return strm_mask_text(seed, plain, size);
+}

@@ -1,0 +1,36 @@
+/*
+ * reveal.h
+ *	  Decrypting or masking one personal field of one sealed row for a derived stream.
+ */
+#ifndef STRM_TRANSFORM_REVEAL_H
+#define STRM_TRANSFORM_REVEAL_H
+
+#include "lib/stringinfo.h"
+
+#include "catalog/derived_stream.h"
+#include "transform/mask.h"
+#include "transform/seal.h"
+
+/* One field of one derived stream, revealed for many rows. */
+typedef struct StrmReveal
+{
+	const StrmDerivedStream *derived;
+	int			ordinal;		/* of a personal field */
+	const StrmMaskSeed *seed;	/* when the field is masked */
+	StringInfoData plain;		/* scratch; holds nothing between calls */
+} StrmReveal;
+
+/* Type of the revealed value: the field's own, or text (text[]) when masked. */
+extern Oid	strm_reveal_type(const StrmDerivedStream *derived, int ordinal);
+
+/*
+ * Reveals the field of row into *result, allocated in the current context; false for NULL: the value is NULL or its key was destroyed.
+ * Raises XX001 for anything that the server did not seal for this stream, 42501 when the row's consent or the field's purpose is not
+ * the derived stream's. That the caller may read the derived stream is the caller's to check, before.
+ */
+extern bool strm_reveal(StrmReveal *reveal, const StrmSealedRow *row, Datum *result);
+
+/* The one error (XX001) for every kind of forgery: which check failed is nobody's business. */
+extern void strm_reveal_raise_forged(const StrmDerivedStream *derived) pg_attribute_noreturn();
+
+#endif							/* STRM_TRANSFORM_REVEAL_H */
