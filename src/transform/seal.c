@@ -162,7 +162,7 @@ strm_seal_put_scalar(StrmSealMessage *message, Datum value)
 	struct varlena *plain = stored;
 	bool		ok;
 
-	if (VARATT_IS_EXTENDED(stored) && !VARATT_IS_SHORT(stored))
+	if (VARATT_IS_EXTERNAL(stored) || VARATT_IS_COMPRESSED(stored))
 		plain = PG_DETOAST_DATUM_SLICE(value, 0, STRM_BASE64_SIZE(STRM_ENVELOPE_OVERHEAD));
 	ok = strm_seal_put_siv(message, VARDATA_ANY(plain), VARSIZE_ANY_EXHDR(plain));
 	if (plain != stored)
