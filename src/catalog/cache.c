@@ -161,10 +161,7 @@ strm_catalog_relation_owner(Oid relid)
 	return owner;
 }
 
-/*
- * Not pg_extension.extowner: a trusted extension belongs to the role that created it, its tables to the superuser that ran
- * the script.
- */
+/* Not pg_extension.extowner, who need not own the tables: theirs is the role that may write them. */
 Oid
 strm_catalog_owner(void)
 {
