@@ -10,6 +10,7 @@
 #include "catalog/derived_stream.h"
 #include "transform/mask.h"
 #include "transform/seal.h"
+#include "strm_privacy.h"
 
 /* One field of one derived stream, revealed for many rows. */
 typedef struct StrmReveal
@@ -31,6 +32,6 @@ extern Oid	strm_reveal_type(const StrmDerivedStream *derived, int ordinal);
 extern bool strm_reveal(StrmReveal *reveal, const StrmSealedRow *row, Datum *result);
 
 /* The one error (XX001) for every kind of forgery: which check failed is nobody's business. */
-extern void strm_reveal_raise_forged(const StrmDerivedStream *derived) pg_attribute_noreturn();
+pg_noreturn extern void strm_reveal_raise_forged(const StrmDerivedStream *derived);
 
 #endif							/* STRM_TRANSFORM_REVEAL_H */
