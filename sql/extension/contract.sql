@@ -89,4 +89,4 @@ CREATE FUNCTION strm.drop_data_contract(ref text) RETURNS void
   LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'strm_sql_drop_data_contract';
 REVOKE ALL ON FUNCTION strm.drop_data_contract(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION strm.drop_data_contract(text) TO strm_member, strm_approver, strm_admin;
-COMMENT ON FUNCTION strm.drop_data_contract(text) IS 'Drops a contract that was never active (DRAFT, IN_REVIEW, APPROVED): of its owner, or anybody''s for strm_admin. Errors: 42704 no such contract, 55000 wrong state, 42501 not the owner, 23503 when a stream uses it';
+COMMENT ON FUNCTION strm.drop_data_contract(text) IS 'Drops a contract that was never active (DRAFT, IN_REVIEW, APPROVED): of its owner, or anybody''s for strm_admin. Errors: 42704 no such contract, 55000 wrong state, 42501 not the owner';
