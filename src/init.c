@@ -7,7 +7,7 @@
 #include "fmgr.h"
 
 #include "catalog/cache.h"
-#include "catalog/cache.h"
+#include "guard/guard.h"
 #include "guc/guc.h"
 #include "keys/creation_lock.h"
 #include "keys/data_key.h"
@@ -24,4 +24,5 @@ _PG_init(void)
 	strm_creation_lock_init();
 	strm_data_key_init();
 	strm_catalog_init();
+	strm_guard_init();
 }

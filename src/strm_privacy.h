@@ -7,6 +7,10 @@
 
 #include "compat/compat.h"
 
+/* Marks the messages of this library: those never carry a value of a row (guard/log_redaction.c relies on it). */
+#undef TEXTDOMAIN
+#define TEXTDOMAIN "strm_privacy"
+
 #define STRM_EXTENSION_NAME "strm_privacy"
 #define STRM_SCHEMA_NAME "strm"
 
