@@ -24,6 +24,7 @@ COMMENT ON TABLE strm.data_key_tombstone IS 'Key links whose key was destroyed o
 SELECT pg_catalog.pg_extension_config_dump('strm.data_key_tombstone', '');
 CREATE TRIGGER invalidate_cache AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON strm.data_key_tombstone
   FOR EACH STATEMENT EXECUTE FUNCTION strm.invalidate_cache();
+ALTER TABLE strm.data_key_tombstone ENABLE ALWAYS TRIGGER invalidate_cache;
 
 CREATE TABLE strm.data_subject_link (
   copy bigint NOT NULL,

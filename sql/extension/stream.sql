@@ -12,6 +12,7 @@ COMMENT ON TABLE strm.stream IS 'One row per stream. policy_id NULL: the default
 SELECT pg_catalog.pg_extension_config_dump('strm.stream', '');
 CREATE TRIGGER invalidate_cache AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON strm.stream
   FOR EACH STATEMENT EXECUTE FUNCTION strm.invalidate_cache();
+ALTER TABLE strm.stream ENABLE ALWAYS TRIGGER invalidate_cache;
 
 CREATE FUNCTION strm.encrypt_row() RETURNS trigger
   LANGUAGE c AS 'MODULE_PATHNAME', 'strm_sql_encrypt_row';
