@@ -4,6 +4,7 @@ use warnings;
 use FindBin;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use Test::More;
 
 my $node = PostgreSQL::Test::Cluster->new('clients');
 my $keys = PostgreSQL::Test::Utils::tempdir();
@@ -18,6 +19,18 @@ $node->start;
 $ENV{PGHOST} = $node->host;
 $ENV{PGPORT} = $node->port;
 $ENV{PGUSER} = $node->safe_psql('postgres', 'SELECT current_user');
-my $status = system("$FindBin::Bin/../clients/run");
+my $output = `"$FindBin::Bin/../clients/run" 2>&1`;
+
+# This framework keeps what programs print in its log: each result is reported again.
+for (split /\n/, $output)
+{
+	if (/^ok \d+ - (.*) # SKIP (.*)/)
+	{
+	  SKIP: { skip("$1: $2", 1) }
+	}
+	elsif (/^(not )?ok \d+ - (.*)/) { ok(!$1, $2) }
+	elsif (!/^1\.\.\d+$/) { note($_) }
+}
+like($output, qr/^1\.\.[1-9]\d*\n?\z/m, 'the clients ran');
 $node->stop;
-exit($status ? 1 : 0);
+done_testing();
