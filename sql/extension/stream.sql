@@ -26,7 +26,7 @@ REVOKE ALL ON FUNCTION strm.refuse_update() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION strm.refuse_update() TO strm_member, strm_approver, strm_admin;
 COMMENT ON FUNCTION strm.refuse_update() IS 'Trigger of streams: rows are immutable (0A000)';
 
--- PUBLIC keeps EXECUTE: a CHECK constraint runs with the inserter's rights. It only looks at its arguments.
+-- PUBLIC: a CHECK constraint runs with the inserter's rights. The function only looks at its arguments.
 CREATE FUNCTION strm.check_ciphertext(VARIADIC personal "any") RETURNS boolean
   LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'strm_sql_check_ciphertext';
 COMMENT ON FUNCTION strm.check_ciphertext(VARIADIC "any") IS 'CHECK constraint of streams: true when each text or text[] is NULL or of ciphertext form, else an error (23514) that does not show the row';

@@ -124,16 +124,22 @@ strm_data_key_init(void)
 	RegisterSubXactCallback(strm_data_key_at_subxact_end, NULL);
 }
 
-/* A new random key link: a version 7 uuid, so that the index on key links grows at its right end. */
+/*
+ * A new key link: a version 7 uuid (RFC 9562) of the present moment, with the fraction of the millisecond in its 12 bits
+ * (method 3), so that links grow even within one statement and the index on them is extended at its right end.
+ */
 static void
-strm_data_key_new_link(TimestampTz now, const uint8 random[10], pg_uuid_t *link)
+strm_data_key_new_link(const uint8 random[8], pg_uuid_t *link)
 {
-	uint64		ms = (uint64) (now / 1000 + (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000);
+	int64		us = GetCurrentTimestamp() + (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+	uint64		ms = (uint64) (us / 1000);
+	uint32		fraction = (uint32) (us % 1000) * 4096 / 1000;
 
 	for (int i = 0; i < 6; i++)
 		link->data[i] = (uint8) (ms >> (8 * (5 - i)));
-	memcpy(link->data + 6, random, 10);
-	link->data[6] = (link->data[6] & 0x0f) | 0x70;
+	link->data[6] = (uint8) (0x70 | (fraction >> 8));
+	link->data[7] = (uint8) fraction;
+	memcpy(link->data + 8, random, 8);
 	link->data[8] = (link->data[8] & 0x3f) | 0x80;
 }
 
@@ -148,19 +154,19 @@ strm_data_key_place(const StrmKeyRow *row, StrmSecretKind kind, StrmWrapPlace *p
 
 /* Fills the random parts of a new row, and wraps a new root of the given kind. */
 static void
-strm_data_key_make(StrmSecretKind kind, TimestampTz now, StrmKeyRow *row)
+strm_data_key_make(StrmSecretKind kind, StrmKeyRow *row)
 {
 	struct
 	{
 		uint8		root[STRM_ROOT_SIZE];
-		uint8		link[10];
+		uint8		link[8];
 		uint32		key_id;
 	}			random;
 	StrmWrapPlace place;
 
 	if (!pg_strong_random(&random, sizeof(random)))
 		ereport(ERROR, errcode(STRM_ERR_INTERNAL), errmsg("could not generate random bytes"));
-	strm_data_key_new_link(now, random.link, &row->key_link);
+	strm_data_key_new_link(random.link, &row->key_link);
 	row->key_id = Max(random.key_id & 0x7fffffff, 1);
 	strm_data_key_place(row, kind, &place);
 	row->wrapped = strm_master_key_wrap(&place, random.root, STRM_ROOT_SIZE);
@@ -193,7 +199,7 @@ strm_data_key_get_or_create(StrmSecretKind kind, TimestampTz now, StrmKeyRow *ro
 	strm_creation_lock_acquire(&row->lookup);
 	exists = strm_key_store_find_current(&store, &row->owner, &row->lookup, now, &found);
 	if (!exists)
-		strm_data_key_make(kind, now, row);
+		strm_data_key_make(kind, row);
 	else
 		*row = found;
 	if (!exists || !row->kept)
