@@ -41,8 +41,8 @@ $$;
 
 -- Markers are plaintexts of every personal value that no derived stream of either role shows.
 CREATE FUNCTION leaks(result text, role_name text) RETURNS boolean LANGUAGE sql AS $$
-  SELECT result ~ CASE role_name WHEN 'hostile' THEN 'secret-(session-[04]|customer|email|long|mail|visit|a0|b0|a4|seed)|77[04]|77[0-9]{8}|771[0-9]|7720'
-                                 ELSE 'secret|77[0-9]' END
+  SELECT result ~ CASE role_name WHEN 'hostile' THEN 'secret-(session-[04]|customer|email|long|mail|visit|a0|b0|a4|seed)|770077'
+                                 ELSE 'secret|7700773|8828822' END
 $$;
 
 CREATE TABLE attack (n serial, role_name name, what text, statement text, outcome text);
@@ -252,7 +252,7 @@ BEGIN
 END $$;
 RESET ROLE;
 SELECT cmp_ok(count(*)::int, '>', 30, 'the spies were called') FROM seen;
-SELECT is(count(*)::int, 0, 'and saw no row without consent, no field of another purpose') FROM seen WHERE leaks(value, 'hostile') OR value ~ 'u0|u4';
+SELECT is(count(*)::int, 0, 'and saw no row without consent, no field of another purpose') FROM seen WHERE leaks(value, 'hostile') OR value ~ '(^|[,(])u[04]([,)]|$)';
 SELECT cmp_ok(count(*)::int, '>', 0, 'but what the derived stream shows') FROM seen WHERE value = 'secret-session-1';
 -- the same, provoked by an error that quotes its operand
 SELECT is(try_as(:'reader', 'SELECT count(*) FROM mine WHERE 1 / (CASE url WHEN $$u0$$ THEN 0 ELSE 1 END) = 1'), '3', 'no error tells of an invisible row');
