@@ -205,6 +205,6 @@ strm_sql_refuse_write(PG_FUNCTION_ARGS)
 
 	strm_ereport_private(errcode(STRM_ERR_STATE),
 						 errmsg("derived stream is read-only"),
-						 errhint("Insert into the source stream \"%s\" is derived from.",
+						 errhint("Insert into the stream that \"%s\" is derived from.",
 								 RelationGetRelationName(((TriggerData *) fcinfo->context)->tg_relation)));
 }
