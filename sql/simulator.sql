@@ -65,6 +65,19 @@ SELECT count(*), count(DISTINCT f2) > 20 AS varied, min(f7) = max(f7) AS abc, pg
        bool_and(f1 ~ '^https?://' AND f1 ~ '\.(com|nl)$') AS f1, bool_and(f4 ~ '^(\d{1,3}\.){3}\d{1,3}$') AS f4 FROM regexes;
 SELECT count(DISTINCT session) <= 50 AS sessions, bool_and(session ~ '^[A-F]\d{3}$') AS session FROM regexes_1;
 
+-- personal fields of every type, also as key field; regular expressions see their canonical text
+SELECT strm.create_data_contract('regress/numbers/1.0.0',
+  $${"name": "x", "nodes": [{"type": "LONG", "name": "id", "required": true}, {"type": "FLOAT", "name": "score", "required": true},
+     {"type": "BOOLEAN", "name": "member"}, {"type": "INTEGER", "name": "ages", "repeated": true}]}$$,
+  $${"keyField": "id", "dataSubjectField": "id", "piiFields": {"id": 1, "score": 1, "member": 1, "ages": 1}, "validations": [
+     {"field": "score", "type": "regex", "value": "\\.25$"}, {"field": "ages", "type": "regex", "value": "^[2-6]\\d$"}]}$$) > 0 AS created;
+SELECT strm.activate_data_contract('regress/numbers/1.0.0');
+SELECT strm.create_stream('numbers', contract => 'regress/numbers/1.0.0');
+SELECT strm.create_derived_stream('numbers', purposes => '{1}', name => 'numbers_1');
+SELECT strm.simulate_random_events('numbers', 500, 5);
+SELECT count(*) > 100 AS rows, array_agg(DISTINCT id) AS ids, bool_and(score::text LIKE '%.25') AS score, count(DISTINCT member) AS members,
+       bool_and(ages <@ ARRAY(SELECT generate_series(20, 69))) AS ages FROM numbers_1;
+
 -- no value to be found
 SELECT regress_stream('impossible', :'ids' || ', {"type": "STRING", "name": "never"}', '{"field": "never", "type": "regex", "value": "^a\\mb"}');
 SELECT strm.simulate_random_events('impossible', 10);
@@ -88,7 +101,7 @@ SET ROLE regress_strm_member;
 SELECT strm.simulate_random_events('visits', 1);
 RESET ROLE;
 
-DROP VIEW visits_1, regexes_1, impossible_1;
-DROP TABLE visits, regexes, impossible;
+DROP VIEW numbers_1, visits_1, regexes_1, impossible_1;
+DROP TABLE numbers, visits, regexes, impossible;
 DROP FUNCTION regress_stream;
 DROP ROLE regress_strm_member;
