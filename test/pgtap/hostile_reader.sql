@@ -4,7 +4,7 @@
 \set stranger hostile_stranger
 \ir derived_setup.inc
 \pset format unaligned
-\pset tuples_only
+\pset tuples_only on
 \pset pager off
 
 SELECT no_plan();
