@@ -6,6 +6,9 @@
  *	  A writer must find keys that other transactions have inserted and not committed, else two transactions would give one
  *	  value two keys. It therefore scans with a dirty snapshot. No index is unique on a value that two transactions could
  *	  insert at once (copy is part of each primary key), so no insertion waits in a uniqueness check.
+ *
+ *	  What writing keys needs is opened once a transaction (the one static variable here): its relation references belong to the
+ *	  transaction's resource owner, so that they outlive statements and subtransactions.
  */
 #include "postgres.h"
 
@@ -18,7 +21,9 @@
 #include "executor/tuptable.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -36,21 +41,60 @@ enum
 	SUBJECT_COPY = 1, SUBJECT_KEY_LINK, SUBJECT_HASH, SUBJECT_OWNER, SUBJECT_ID, SUBJECT_NATTS = SUBJECT_ID
 };
 
-void
-strm_key_store_open(StrmKeyStore *store)
+typedef struct StrmKeyStore
 {
-	store->keys = table_open(strm_catalog_table(STRM_TABLE_DATA_KEY), RowExclusiveLock);
-	store->keys_by_lookup = index_open(strm_catalog_index(STRM_INDEX_DATA_KEY_LOOKUP), RowExclusiveLock);
-	store->tombstones = table_open(strm_catalog_table(STRM_TABLE_DATA_KEY_TOMBSTONE), AccessShareLock);
+	bool		open;
+	Relation	keys;
+	Relation	keys_by_lookup;
+	Relation	tombstones;
+	CatalogIndexState indexes;
+	TupleTableSlot *slot;
+} StrmKeyStore;
+
+static StrmKeyStore store;
+
+void
+strm_key_store_open(void)
+{
+	ResourceOwner owner = CurrentResourceOwner;
+	MemoryContext context;
+
+	if (store.open)
+		return;
+	context = MemoryContextSwitchTo(TopTransactionContext);
+	CurrentResourceOwner = TopTransactionResourceOwner;
+	store.keys = table_open(strm_catalog_table(STRM_TABLE_DATA_KEY), RowExclusiveLock);
+	store.keys_by_lookup = index_open(strm_catalog_index(STRM_INDEX_DATA_KEY_LOOKUP), RowExclusiveLock);
+	store.tombstones = table_open(strm_catalog_table(STRM_TABLE_DATA_KEY_TOMBSTONE), AccessShareLock);
+	store.indexes = CatalogOpenIndexes(store.keys);
+	store.slot = MakeSingleTupleTableSlot(RelationGetDescr(store.keys), table_slot_callbacks(store.keys));
+	store.open = true;
+	CurrentResourceOwner = owner;
+	MemoryContextSwitchTo(context);
 }
 
 /* Locks are kept to the end of the transaction, as for any table a statement writes. */
 void
-strm_key_store_close(StrmKeyStore *store)
+strm_key_store_close(void)
 {
-	table_close(store->tombstones, NoLock);
-	index_close(store->keys_by_lookup, NoLock);
-	table_close(store->keys, NoLock);
+	ResourceOwner owner = CurrentResourceOwner;
+
+	if (!store.open)
+		return;
+	CurrentResourceOwner = TopTransactionResourceOwner;
+	ExecDropSingleTupleTableSlot(store.slot);
+	CatalogCloseIndexes(store.indexes);
+	table_close(store.tombstones, NoLock);
+	index_close(store.keys_by_lookup, NoLock);
+	table_close(store.keys, NoLock);
+	CurrentResourceOwner = owner;
+	strm_key_store_forget();
+}
+
+void
+strm_key_store_forget(void)
+{
+	memset(&store, 0, sizeof(store));
 }
 
 static void
@@ -91,7 +135,7 @@ strm_key_store_tombstone_exists(Relation tombstones, const pg_uuid_t *key_link)
  * who inserted them: one kept row is enough for the link to be kept.
  */
 static void
-strm_key_store_consider(StrmKeyStore *store, TupleTableSlot *slot, const SnapshotData *dirty, const pg_uuid_t *owner,
+strm_key_store_consider(TupleTableSlot *slot, const SnapshotData *dirty, const pg_uuid_t *owner,
 						TimestampTz now, StrmKeyRow *row, bool *found)
 {
 	StrmKeyRow	candidate;
@@ -112,7 +156,7 @@ strm_key_store_consider(StrmKeyStore *store, TupleTableSlot *slot, const Snapsho
 		return;
 	}
 	strm_key_store_deform(slot->tts_values, &candidate);
-	if (strm_key_store_tombstone_exists(store->tombstones, &candidate.key_link))
+	if (strm_key_store_tombstone_exists(store.tombstones, &candidate.key_link))
 		return;
 	candidate.kept = kept;
 	candidate.committed = kept &&
@@ -122,29 +166,27 @@ strm_key_store_consider(StrmKeyStore *store, TupleTableSlot *slot, const Snapsho
 }
 
 bool
-strm_key_store_find_current(StrmKeyStore *store, const pg_uuid_t *owner, const pg_uuid_t *lookup, TimestampTz now,
+strm_key_store_find_current(const pg_uuid_t *owner, const pg_uuid_t *lookup, TimestampTz now,
 							StrmKeyRow *row)
 {
 	SnapshotData dirty;
 	ScanKeyData key;
 	IndexScanDesc scan;
-	TupleTableSlot *slot;
 	bool		found = false;
 
 	InitDirtySnapshot(dirty);
 	strm_key_store_scan_key(&key, 1, lookup);
-	slot = table_slot_create(store->keys, NULL);
-	scan = strm_index_beginscan(store->keys, store->keys_by_lookup, &dirty, 1, 0);
+	scan = strm_index_beginscan(store.keys, store.keys_by_lookup, &dirty, 1, 0);
 	index_rescan(scan, &key, 1, NULL, 0);
-	while (index_getnext_slot(scan, ForwardScanDirection, slot))
-		strm_key_store_consider(store, slot, &dirty, owner, now, row, &found);
+	while (index_getnext_slot(scan, ForwardScanDirection, store.slot))
+		strm_key_store_consider(store.slot, &dirty, owner, now, row, &found);
 	index_endscan(scan);
-	ExecDropSingleTupleTableSlot(slot);
+	ExecClearTuple(store.slot);
 	return found;
 }
 
 void
-strm_key_store_insert(StrmKeyStore *store, const StrmKeyRow *row, int64 copy)
+strm_key_store_insert(const StrmKeyRow *row, int64 copy)
 {
 	Datum		values[KEY_NATTS];
 	bool		nulls[KEY_NATTS] = {0};
@@ -159,8 +201,8 @@ strm_key_store_insert(StrmKeyStore *store, const StrmKeyRow *row, int64 copy)
 	values[KEY_LOOKUP - 1] = UUIDPGetDatum(&row->lookup);
 	values[KEY_WRAPPED - 1] = PointerGetDatum(row->wrapped);
 
-	tuple = heap_form_tuple(RelationGetDescr(store->keys), values, nulls);
-	CatalogTupleInsert(store->keys, tuple);
+	tuple = heap_form_tuple(RelationGetDescr(store.keys), values, nulls);
+	CatalogTupleInsertWithInfo(store.keys, tuple, store.indexes);
 	heap_freetuple(tuple);
 }
 

@@ -6,7 +6,6 @@
 #define STRM_CATALOG_KEY_STORE_H
 
 #include "datatype/timestamp.h"
-#include "utils/relcache.h"
 #include "utils/uuid.h"
 
 typedef struct StrmKeyRow
@@ -22,26 +21,21 @@ typedef struct StrmKeyRow
 	bool		kept;			/* read: committed, or inserted by this transaction */
 } StrmKeyRow;
 
-/* The tables, opened together before a lock on a key is taken, so that nothing slow happens under it. */
-typedef struct StrmKeyStore
-{
-	Relation	keys;
-	Relation	keys_by_lookup;
-	Relation	tombstones;
-} StrmKeyStore;
-
-extern void strm_key_store_open(StrmKeyStore *store);
-extern void strm_key_store_close(StrmKeyStore *store);
+/*
+ * Opens the tables for writing keys, unless this transaction has done so: a statement may need a million keys. They stay open to the
+ * end of the transaction. Before a lock on a key is taken, so that nothing slow happens under it.
+ */
+extern void strm_key_store_open(void);
 
 /*
  * The current key of lookup at now: not destroyed, its window not over. Sees rows of transactions that have not committed
  * yet (kept is then false) and waits for none. Of several, the one with the lowest key link. false if there is none.
  */
-extern bool strm_key_store_find_current(StrmKeyStore *store, const pg_uuid_t *owner, const pg_uuid_t *lookup,
+extern bool strm_key_store_find_current(const pg_uuid_t *owner, const pg_uuid_t *lookup,
 										TimestampTz now, StrmKeyRow *row);
 
 /* Inserts the row; copy is 0 for a new key. */
-extern void strm_key_store_insert(StrmKeyStore *store, const StrmKeyRow *row, int64 copy);
+extern void strm_key_store_insert(const StrmKeyRow *row, int64 copy);
 
 /* Any committed row of that lookup; false if there is none. Never writes. */
 extern bool strm_key_store_find_lookup(const pg_uuid_t *lookup, StrmKeyRow *row);
@@ -55,5 +49,11 @@ extern bool strm_key_store_is_destroyed(const pg_uuid_t *key_link);
 /* Registers the subject under key_link unless a row that will stay does so already; true when that row is committed. */
 extern bool strm_key_store_add_subject(const pg_uuid_t *key_link, const pg_uuid_t *subject_hash, const pg_uuid_t *owner,
 									   const bytea *subject, int64 copy);
+
+/* Closes the tables; called before a transaction commits or is prepared. */
+extern void strm_key_store_close(void);
+
+/* The tables were closed by an abort. */
+extern void strm_key_store_forget(void);
 
 #endif							/* STRM_CATALOG_KEY_STORE_H */

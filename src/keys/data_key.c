@@ -78,6 +78,10 @@ strm_data_key_at_xact_end(XactEvent event, void *arg)
 {
 	switch (event)
 	{
+		case XACT_EVENT_PRE_COMMIT:
+		case XACT_EVENT_PRE_PREPARE:
+			strm_key_store_close();
+			break;
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_PARALLEL_COMMIT:
 			pending_subxacts = NIL;
@@ -85,6 +89,7 @@ strm_data_key_at_xact_end(XactEvent event, void *arg)
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PARALLEL_ABORT:
 		case XACT_EVENT_PREPARE:	/* others see its keys as uncommitted, and so must we */
+			strm_key_store_forget();
 			if (pending_subxacts != NIL)
 				strm_key_cache_reset();
 			pending_subxacts = NIL;
@@ -152,13 +157,14 @@ strm_data_key_place(const StrmKeyRow *row, StrmSecretKind kind, StrmWrapPlace *p
 	place->key_id = row->key_id;
 }
 
-/* Fills the random parts of a new row, and wraps a new root of the given kind. */
+/* Fills the random parts of a new row, with a new root wrapped, which the caller gets, too, and wipes. */
 static void
-strm_data_key_make(StrmSecretKind kind, StrmKeyRow *row)
+strm_data_key_make(StrmSecretKind kind, StrmKeyRow *row, uint8 root[STRM_ROOT_SIZE])
 {
 	struct
 	{
 		uint8		root[STRM_ROOT_SIZE];
+		uint8		nonce[STRM_WRAP_NONCE_SIZE];
 		uint8		link[8];
 		uint32		key_id;
 	}			random;
@@ -166,10 +172,11 @@ strm_data_key_make(StrmSecretKind kind, StrmKeyRow *row)
 
 	if (!pg_strong_random(&random, sizeof(random)))
 		ereport(ERROR, errcode(STRM_ERR_INTERNAL), errmsg("could not generate random bytes"));
+	memcpy(root, random.root, STRM_ROOT_SIZE);
 	strm_data_key_new_link(random.link, &row->key_link);
 	row->key_id = Max(random.key_id & 0x7fffffff, 1);
 	strm_data_key_place(row, kind, &place);
-	row->wrapped = strm_master_key_wrap(&place, random.root, STRM_ROOT_SIZE);
+	row->wrapped = strm_master_key_wrap(&place, random.nonce, random.root, STRM_ROOT_SIZE);
 	strm_secret_wipe(&random, sizeof(random));
 }
 
@@ -184,31 +191,36 @@ strm_data_key_copy_number(void)
 }
 
 /*
- * Finds or makes the current key of (owner, lookup). row comes with owner, lookup and the window of a key to be made. On return the row is
- * one that survives unless this subtransaction aborts.
+ * Finds or makes the current key of (owner, lookup). row comes with owner, lookup and the window of a key to be made; on return it is one
+ * that survives unless this subtransaction aborts. root gets the key, which the caller wipes.
  */
 static void
-strm_data_key_get_or_create(StrmSecretKind kind, TimestampTz now, StrmKeyRow *row)
+strm_data_key_get_or_create(StrmSecretKind kind, TimestampTz now, StrmKeyRow *row, uint8 root[STRM_ROOT_SIZE])
 {
-	StrmKeyStore store;
 	StrmKeyRow	found;
 	bool		exists;
 
 	strm_master_key_require();
-	strm_key_store_open(&store);
+	strm_key_store_open();
 	strm_creation_lock_acquire(&row->lookup);
-	exists = strm_key_store_find_current(&store, &row->owner, &row->lookup, now, &found);
+	exists = strm_key_store_find_current(&row->owner, &row->lookup, now, &found);
 	if (!exists)
-		strm_data_key_make(kind, row);
+		strm_data_key_make(kind, row, root);
 	else
 		*row = found;
 	if (!exists || !row->kept)
-		strm_key_store_insert(&store, row, exists ? strm_data_key_copy_number() : 0);
+		strm_key_store_insert(row, exists ? strm_data_key_copy_number() : 0);
 	strm_creation_lock_release(&row->lookup);
-	strm_key_store_close(&store);
 
 	if (!exists || !row->committed)
 		strm_data_key_mark_pending();
+	if (exists)
+	{
+		StrmWrapPlace place;
+
+		strm_data_key_place(row, kind, &place);
+		strm_master_key_unwrap(&place, row->wrapped, root, STRM_ROOT_SIZE);
+	}
 }
 
 /*
@@ -219,7 +231,6 @@ static const uint8 *
 strm_data_key_hash_key(StrmHashKey which)
 {
 	StrmKeyRow	row = {0};
-	StrmWrapPlace place;
 	uint8	   *key = strm_key_cache_hash_key(which);
 
 	if (key[STRM_HASH_KEY_SIZE] != 0)
@@ -229,11 +240,16 @@ strm_data_key_hash_key(StrmHashKey which)
 	row.window_start = GetCurrentTransactionStartTimestamp();
 	row.window_end = DT_NOEND;
 	if (!XactReadOnly && !IsInParallelMode())
-		strm_data_key_get_or_create(STRM_SECRET_HASH_KEY, row.window_start, &row);
-	else if (!strm_key_store_find_lookup(&row.lookup, &row))
-		return NULL;
-	strm_data_key_place(&row, STRM_SECRET_HASH_KEY, &place);
-	strm_master_key_unwrap(&place, row.wrapped, key, STRM_HASH_KEY_SIZE);
+		strm_data_key_get_or_create(STRM_SECRET_HASH_KEY, row.window_start, &row, key);
+	else
+	{
+		StrmWrapPlace place;
+
+		if (!strm_key_store_find_lookup(&row.lookup, &row))
+			return NULL;
+		strm_data_key_place(&row, STRM_SECRET_HASH_KEY, &place);
+		strm_master_key_unwrap(&place, row.wrapped, key, STRM_HASH_KEY_SIZE);
+	}
 	key[STRM_HASH_KEY_SIZE] = 1;
 	return key;
 }
@@ -257,37 +273,44 @@ strm_data_key_subject_hash(const char *subject, Size size, pg_uuid_t *hash)
 	return strm_data_key_hash(STRM_HASH_KEY_SUBJECT, NULL, 0, subject, size, hash);
 }
 
+/* A new cache entry for row's key. siv_key is that of an imported key, NULL for one that follows from root. */
+static StrmKeyEntry *
+strm_data_key_enter(const StrmKeyRow *row, const uint8 root[STRM_ROOT_SIZE], const uint8 *siv_key)
+{
+	StrmKeyEntry *entry = strm_key_cache_add(&row->key_link);
+	StrmCryptoStatus status;
+
+	entry->key.owner = row->owner;
+	entry->key.destroyed = false;
+	entry->key.key_id = row->key_id;
+	entry->key.window_start = row->window_start;
+	entry->key.window_end = row->window_end;
+	status = strm_kdf_seal_key(root, entry->seal_key);
+	if (siv_key != NULL)
+		memcpy(entry->siv_key, siv_key, STRM_SIV_KEY_SIZE);
+	else if (status == STRM_CRYPTO_OK)
+		status = strm_kdf_siv_key(root, entry->siv_key);
+	if (status != STRM_CRYPTO_OK)
+	{
+		strm_key_cache_reset();
+		ereport(ERROR, errcode(STRM_ERR_INTERNAL), errmsg("could not derive a data key"));
+	}
+	return entry;
+}
+
 /* Unwraps row's key into a new cache entry. */
 static StrmKeyEntry *
 strm_data_key_unwrap(const StrmKeyRow *row)
 {
 	StrmWrapPlace place;
 	uint8		payload[STRM_ROOT_SIZE + STRM_SIV_KEY_SIZE];
-	Size		size = strm_master_key_payload_size(row->wrapped);
-	bool		imported = size == sizeof(payload);
+	bool		imported = strm_master_key_payload_size(row->wrapped) == sizeof(payload);
 	StrmKeyEntry *entry;
-	StrmCryptoStatus status;
 
 	strm_data_key_place(row, imported ? STRM_SECRET_IMPORTED_KEY : STRM_SECRET_DATA_KEY, &place);
-	strm_master_key_unwrap(&place, row->wrapped, payload, imported ? size : STRM_ROOT_SIZE);
-
-	entry = strm_key_cache_add(&row->key_link);
-	entry->key.owner = row->owner;
-	entry->key.destroyed = false;
-	entry->key.key_id = row->key_id;
-	entry->key.window_start = row->window_start;
-	entry->key.window_end = row->window_end;
-	status = strm_kdf_seal_key(payload, entry->seal_key);
-	if (imported)
-		memcpy(entry->siv_key, payload + STRM_ROOT_SIZE, STRM_SIV_KEY_SIZE);
-	else if (status == STRM_CRYPTO_OK)
-		status = strm_kdf_siv_key(payload, entry->siv_key);
+	strm_master_key_unwrap(&place, row->wrapped, payload, imported ? sizeof(payload) : STRM_ROOT_SIZE);
+	entry = strm_data_key_enter(row, payload, imported ? payload + STRM_ROOT_SIZE : NULL);
 	strm_secret_wipe(payload, sizeof(payload));
-	if (status != STRM_CRYPTO_OK)
-	{
-		strm_key_cache_reset();
-		ereport(ERROR, errcode(STRM_ERR_INTERNAL), errmsg("could not derive a data key"));
-	}
 	return entry;
 }
 
@@ -323,6 +346,7 @@ strm_data_key_for_value(const pg_uuid_t *owner, const char *value, Size size, Ti
 {
 	StrmKeyEntry *entry;
 	StrmKeyRow	row = {0};
+	uint8		root[STRM_ROOT_SIZE];
 
 	strm_data_key_refresh();
 	entry = strm_key_cache_find_value(owner, value, size);
@@ -334,11 +358,12 @@ strm_data_key_for_value(const pg_uuid_t *owner, const char *value, Size size, Ti
 	row.window_start = now;
 	row.window_end = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(now),
 															 IntervalPGetDatum(rotation)));
-	strm_data_key_get_or_create(STRM_SECRET_DATA_KEY, now, &row);
+	strm_data_key_get_or_create(STRM_SECRET_DATA_KEY, now, &row, root);
 
 	entry = strm_key_cache_find(&row.key_link);
 	if (entry == NULL)
-		entry = strm_data_key_unwrap(&row);
+		entry = strm_data_key_enter(&row, root, NULL);
+	strm_secret_wipe(root, sizeof(root));
 	pfree(row.wrapped);
 	strm_key_cache_set_value(entry, owner, value, size);
 	return &entry->key;

@@ -212,7 +212,13 @@ strm_key_cache_find_value(const pg_uuid_t *owner, const char *value, Size size)
 		return NULL;
 	strm_cached_text_set(&text, value, size);
 	slot = strm_values_lookup(cache.values, strm_key_cache_value_key(owner->data, &text));
-	return slot ? slot->entry : NULL;
+	if (slot == NULL)
+		return NULL;
+	/* with many keys the rest of the entry is not in the processor's caches; it is needed very soon */
+	__builtin_prefetch(slot->entry->siv_key);
+	__builtin_prefetch(slot->entry->seal_key);
+	__builtin_prefetch(&slot->entry->subject);
+	return slot->entry;
 }
 
 StrmKeyEntry *

@@ -16,14 +16,15 @@ typedef struct StrmCachedText
 	uint8		bytes[STRM_KEY_CACHE_INLINE];
 } StrmCachedText;
 
+/* Laid out so that what looking up, encrypting and sealing touch is close together. */
 typedef struct StrmKeyEntry
 {
 	StrmDataKey key;			/* first, so that a StrmDataKey is its entry */
 	uint64		serial;			/* never used twice in a backend */
 	StrmCachedText value;		/* the key field value, when this is the current key of it */
-	StrmCachedText subject;		/* the data subject registered last under this key */
 	uint8		siv_key[STRM_SIV_KEY_SIZE];
 	uint8		seal_key[STRM_CMAC_KEY_SIZE];
+	StrmCachedText subject;		/* the data subject registered last under this key */
 } StrmKeyEntry;
 
 extern StrmKeyEntry *strm_key_cache_find(const pg_uuid_t *key_link);

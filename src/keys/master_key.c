@@ -105,14 +105,18 @@ strm_master_key_find(uint32 id)
 }
 
 bytea *
-strm_master_key_wrap(const StrmWrapPlace *place, const uint8 *payload, Size size)
+strm_master_key_wrap(const StrmWrapPlace *place, const uint8 *nonce, const uint8 *payload, Size size)
 {
 	bytea	   *wrapped;
-	uint8		nonce[24];
+	uint8		own_nonce[STRM_WRAP_NONCE_SIZE];
 
 	strm_master_key_require();
-	if (!pg_strong_random(nonce, sizeof(nonce)))
-		ereport(ERROR, errcode(STRM_ERR_INTERNAL), errmsg("could not generate random bytes"));
+	if (nonce == NULL)
+	{
+		if (!pg_strong_random(own_nonce, sizeof(own_nonce)))
+			ereport(ERROR, errcode(STRM_ERR_INTERNAL), errmsg("could not generate random bytes"));
+		nonce = own_nonce;
+	}
 
 	wrapped = palloc(VARHDRSZ + size + STRM_WRAP_OVERHEAD);
 	SET_VARSIZE(wrapped, VARHDRSZ + size + STRM_WRAP_OVERHEAD);

@@ -8,10 +8,10 @@
 #include "crypto/wrap.h"
 
 /*
- * Wraps size bytes; the result is palloc'd. Raises 55000 when sealed: no preload, no master key file, or one that may
+ * Wraps size bytes under a nonce of 24 random bytes, or one made here when nonce is NULL; the result is palloc'd. Raises 55000 when sealed: no preload, no master key file, or one that may
  * not be used.
  */
-extern bytea *strm_master_key_wrap(const StrmWrapPlace *place, const uint8 *payload, Size size);
+extern bytea *strm_master_key_wrap(const StrmWrapPlace *place, const uint8 *nonce, const uint8 *payload, Size size);
 
 /*
  * Unwraps into out, which has room for size bytes; the payload must have exactly that size. Raises 55000 when sealed or

@@ -220,20 +220,17 @@ strm_encrypt_field(StrmDataKey *key, const StrmField *field, const StrmPlain *pl
 	return PointerGetDatum(construct_md_array(elements, plain->nulls, 1, &dims, &lower, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
-/* Sets the columns that belong to the server, but for the seal. */
+/* Sets the columns that belong to the server, but for the seal; the consent levels are normal already. */
 static void
 strm_encrypt_set_server_columns(const StrmContract *contract, const StrmLayout *layout, const StrmDataKey *key,
 								TimestampTz timestamp, Datum *values, bool *nulls)
 {
 	pg_uuid_t  *key_link = palloc(sizeof(pg_uuid_t));
-	ArrayType  *levels = nulls[layout->consent_levels] ? NULL : DatumGetArrayTypeP(values[layout->consent_levels]);
-
 	*key_link = key->key_link;
 	values[layout->contract_version] = CStringGetTextDatum(contract->version);
 	values[layout->nonce] = Int32GetDatum((int32) (pg_prng_uint32(&pg_global_prng_state) & 0x7fffffff));
 	values[layout->timestamp] = TimestampTzGetDatum(timestamp);
 	values[layout->key_link] = UUIDPGetDatum(key_link);
-	values[layout->consent_levels] = PointerGetDatum(strm_consent_normalize(levels));
 	nulls[layout->contract_version] = nulls[layout->nonce] = nulls[layout->timestamp] = false;
 	nulls[layout->key_link] = nulls[layout->consent_levels] = nulls[layout->seal] = false;
 }
@@ -277,10 +274,9 @@ strm_encrypt_row(const StrmStream *stream, const StrmLayout *layout, TimestampTz
 	StrmSealedRow sealed;
 	bytea	   *seal = palloc(VARHDRSZ + STRM_CMAC_SIZE);
 
-	/* normalising the consent levels may fail: before a key is made */
-	if (!nulls[layout->consent_levels])
-		values[layout->consent_levels] =
-			PointerGetDatum(strm_consent_normalize(DatumGetArrayTypeP(values[layout->consent_levels])));
+	/* before a key is made, because it may fail */
+	values[layout->consent_levels] = PointerGetDatum(strm_consent_normalize(
+		nulls[layout->consent_levels] ? NULL : DatumGetArrayTypeP(values[layout->consent_levels])));
 
 	key = strm_data_key_for_value(&stream->id, key_value->text[0], key_value->size[0], timestamp, &stream->key_rotation);
 	if (subject != NULL && !subject->null && subject->size[0] > 0)

@@ -34,7 +34,7 @@ strm_mask_wrap(const pg_uuid_t *derived_stream, const char *seed, Size size)
 	StrmWrapPlace place;
 
 	strm_mask_place(derived_stream, &place);
-	return strm_master_key_wrap(&place, (const uint8 *) seed, size);
+	return strm_master_key_wrap(&place, NULL, (const uint8 *) seed, size);
 }
 
 StrmMaskSeed *
