@@ -49,7 +49,7 @@ strm_sql_create_master_key(PG_FUNCTION_ARGS)
 				errcode(STRM_ERR_STATE),
 				errmsg("strm_privacy must be preloaded"),
 				errhint("Add strm_privacy to shared_preload_libraries and restart the server."));
-	strm_master_key_create(false);
+	strm_master_key_create();
 	PG_RETURN_VOID();
 }
 

@@ -19,6 +19,7 @@
 #include "keys/creation_lock.h"
 #include "keys/master_key.h"
 #include "keys/master_key_file.h"
+#include "keys/master_key_mark.h"
 #include "strm_privacy.h"
 
 static StrmMasterKeys master_keys;
@@ -68,11 +69,15 @@ strm_master_key_forget(void)
 }
 
 void
-strm_master_key_create(bool wrapped_keys_exist)
+strm_master_key_create(void)
 {
+	bool		existed = strm_master_key_mark_exists();
+
 	strm_master_key_prepare();
 	strm_master_key_forget();
-	strm_master_key_file_create(wrapped_keys_exist);
+	strm_master_key_file_create(existed);
+	if (!existed)
+		strm_master_key_mark_set();
 }
 
 /* The loaded master key of that id, or NULL. */

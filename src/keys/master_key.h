@@ -29,6 +29,6 @@ extern void strm_master_key_require(void);
 extern void strm_master_key_forget(void);
 
 /* Creates the master key file if there is none; see the .c file for when that is refused. */
-extern void strm_master_key_create(bool wrapped_keys_exist);
+extern void strm_master_key_create(void);
 
 #endif							/* STRM_KEYS_MASTER_KEY_H */

@@ -52,9 +52,9 @@ strm_master_key_file_check_setting(void)
 								  "Set strm_privacy.master_key_file to an absolute path outside the data directory.");
 }
 
-/* Raises if path, or what it links to, lies in the data directory. */
-static void
-strm_master_key_file_check_place(const char *path)
+/* Does path, or what it links to, lie in the data directory? Not if it does not exist. */
+static bool
+strm_master_key_file_inside_data(const char *path)
 {
 	char	   *real_path = realpath(path, NULL);
 	char	   *real_data = realpath(DataDir, NULL);
@@ -68,7 +68,18 @@ strm_master_key_file_check_place(const char *path)
 	}
 	free(real_path);
 	free(real_data);
-	if (inside)
+	return inside;
+}
+
+/* Raises if the file or its directory is inside the data directory. */
+static void
+strm_master_key_file_check_place(void)
+{
+	char		directory[MAXPGPATH];
+
+	strlcpy(directory, strm_master_key_file, sizeof(directory));
+	get_parent_directory(directory);
+	if (strm_master_key_file_inside_data(directory) || strm_master_key_file_inside_data(strm_master_key_file))
 		strm_master_key_file_fail("the master key file is inside the data directory",
 								  "It would be part of every backup. Move it elsewhere and set strm_privacy.master_key_file.");
 }
@@ -92,7 +103,7 @@ strm_master_key_file_open(void)
 	if (st.st_uid != geteuid() || (st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
 		strm_master_key_file_fail("the master key file may be read or written by others",
 								  "Make it the property of the server's user with mode 0600 (chmod 600).");
-	strm_master_key_file_check_place(strm_master_key_file);
+	strm_master_key_file_check_place();
 	return fd;
 }
 
@@ -209,45 +220,54 @@ strm_master_key_file_compose(char *text, size_t size)
 	sodium_memzero(base64, sizeof(base64));
 }
 
-void
-strm_master_key_file_create(bool wrapped_keys_exist)
+/* Puts a new file into place. false when one is there already, if only as a dangling link; raises when it cannot. */
+static bool
+strm_master_key_file_place_new(void)
 {
 	char		directory[MAXPGPATH];
 	char		temporary[MAXPGPATH + 32];
 	char		text[512];
+	int			link_errno = 0;
+
+	snprintf(temporary, sizeof(temporary), "%s.%d.new", strm_master_key_file, MyProcPid);
+	strm_master_key_file_compose(text, sizeof(text));
+	strm_master_key_file_write(temporary, text);
+	sodium_memzero(text, sizeof(text));
+	if (link(temporary, strm_master_key_file) != 0)
+		link_errno = errno;
+	unlink(temporary);
+	if (link_errno == EEXIST)
+		return false;
+	errno = link_errno;
+	if (link_errno != 0)
+		ereport(ERROR, errcode_for_file_access(), errmsg("could not create the master key file: %m"));
+	strlcpy(directory, strm_master_key_file, sizeof(directory));
+	get_parent_directory(directory);
+	fsync_fname(directory, true);
+	return true;
+}
+
+void
+strm_master_key_file_create(bool existed)
+{
 	StrmMasterKeys existing;
 
 	strm_master_key_file_check_setting();
-	strlcpy(directory, strm_master_key_file, sizeof(directory));
-	get_parent_directory(directory);
-	strm_master_key_file_check_place(directory);
-
-	if (access(strm_master_key_file, F_OK) == 0)
+	strm_master_key_file_check_place();
+	if (access(strm_master_key_file, F_OK) != 0 && errno == ENOENT && (existed || RecoveryInProgress()))
+		strm_master_key_file_fail("the master key file does not exist, although this cluster has had a master key",
+								  "Put the master key file back into place. If nothing that was encrypted in any database of this "
+								  "cluster is ever to be read again, use COMMENT ON ROLE strm_admin IS NULL to start anew.");
+	if (access(strm_master_key_file, F_OK) == 0 || !strm_master_key_file_place_new())
 	{
 		/* kept: it may have wrapped keys of another database; but say now if it is unusable */
 		strm_master_key_file_read(&existing);
 		sodium_memzero(&existing, sizeof(existing));
 		return;
 	}
-	if (wrapped_keys_exist || RecoveryInProgress())
-		strm_master_key_file_fail("the master key file does not exist, although keys were wrapped by it",
-								  "Put the master key file back into place; a new one could not open any existing key.");
-
-	snprintf(temporary, sizeof(temporary), "%s.%d.new", strm_master_key_file, MyProcPid);
-	strm_master_key_file_compose(text, sizeof(text));
-	strm_master_key_file_write(temporary, text);
-	sodium_memzero(text, sizeof(text));
-	if (link(temporary, strm_master_key_file) != 0 && errno != EEXIST)
-	{
-		int			save_errno = errno;
-
-		unlink(temporary);
-		errno = save_errno;
-		ereport(ERROR, errcode_for_file_access(), errmsg("could not create the master key file: %m"));
-	}
-	unlink(temporary);
-	fsync_fname(directory, true);
-	ereport(NOTICE,
+	/* not a NOTICE: CREATE EXTENSION suppresses those */
+	ereport(LOG,
 			errmsg("a new master key was created"),
-			errdetail("Keep a copy of the file that strm_privacy.master_key_file names in a safe place, apart from the backups of the database."));
+			errdetail("The file is \"%s\".", strm_master_key_file),
+			errhint("Keep a copy of it in a safe place, apart from the backups of the database."));
 }

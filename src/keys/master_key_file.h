@@ -25,7 +25,10 @@ typedef struct StrmMasterKeys
 /* Reads the file; raises 55000 when it is missing, malformed, or may be read by others. */
 extern void strm_master_key_file_read(StrmMasterKeys *keys);
 
-/* Creates the file with a new key if it does not exist; raises 55000 when it may not be created. */
-extern void strm_master_key_file_create(bool wrapped_keys_exist);
+/*
+ * Creates the file with a new key if it does not exist. Raises 55000 when it may not be created, because there was one before
+ * (existed) or because of its place, or when the file that exists cannot be used.
+ */
+extern void strm_master_key_file_create(bool existed);
 
 #endif							/* STRM_KEYS_MASTER_KEY_FILE_H */
