@@ -327,6 +327,9 @@ strm_protect_check_stream(const StrmStream *stream, bool require_triggers)
 
 		if (RelationGetRelid(rel) == stream->relid)
 		{
+			/* a crash would empty it */
+			if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
+				strm_faults_add(&damage.other, "The table is not logged.");
 			strm_protect_check_columns(&damage, rel, stream->contract);
 			strm_protect_check_constraints(&damage, rel, stream->contract);
 		}
@@ -344,12 +347,9 @@ strm_protect_check_stream(const StrmStream *stream, bool require_triggers)
 static const StrmStream *
 strm_protect_stream_of(Oid relid)
 {
-	const StrmStream *stream;
+	const StrmStream *stream = strm_catalog_stream_of(relid);
 	ListCell   *lc;
 
-	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
-		return NULL;
-	stream = strm_catalog_stream_of(relid);
 	if (stream != NULL || !get_rel_relispartition(relid))
 		return stream;
 	foreach(lc, get_partition_ancestors(relid))
@@ -361,13 +361,22 @@ strm_protect_stream_of(Oid relid)
 	return NULL;
 }
 
+/* A change of a table reaches its children, too: a stream may be a partition of it. */
 void
 strm_protect_check(List *relids, bool require_triggers)
 {
+	List	   *affected = NIL;
 	List	   *checked = NIL;
 	ListCell   *lc;
 
 	foreach(lc, relids)
+	{
+		if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(lfirst_oid(lc))))
+			affected = list_concat_unique_oid(affected, has_subclass(lfirst_oid(lc)) ?
+											  find_all_inheritors(lfirst_oid(lc), AccessShareLock, NULL) :
+											  list_make1_oid(lfirst_oid(lc)));
+	}
+	foreach(lc, affected)
 	{
 		const StrmStream *stream = strm_protect_stream_of(lfirst_oid(lc));
 

@@ -119,6 +119,8 @@ my @cases = (
 	[ 'prepared statement, at run time' => "PREPARE p (text) AS INSERT INTO clicks (session, yes) VALUES ('s', \$1)", "EXECUTE p ('$m')" ],
 	[ 'derived stream' => "SELECT email::int FROM clicks_1_2 WHERE email <> '$m'" ],
 	[ 'cursor' => 'BEGIN', "DECLARE c CURSOR FOR SELECT ('$m' || email)::int FROM clicks_1_2", 'FETCH 1 FROM c' ],
+	[ 'parallel worker' => "SELECT set_config(name, 'on', false) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query')",
+		"SELECT count(('$m' || email)::int) FROM clicks_1_2" ],
 	[ 'in a failed transaction' => 'BEGIN', 'SELECT 1/0', "INSERT INTO clicks (session) VALUES ('$m')" ],
 	[ 'strm.ingest, bad json' => "SELECT strm.ingest('clicks', '{\"session\": $m}')" ],
 	[ 'secret of a derived stream' => "SELECT strm.create_derived_stream('nope', '{1}', mask_seed => '$m')" ],
