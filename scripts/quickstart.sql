@@ -52,14 +52,14 @@ $$ SELECT CASE WHEN length(value) > 14 THEN left(value, 12) || '…' ELSE value 
 \echo 'purposes 1 Analytics, 2 Personalisation, 3 Marketing. Each stream shows them so:'
 \echo
 SELECT CASE field WHEN 1 THEN event END AS event,
-       CASE field WHEN 1 THEN 'consent ' || strm_consent_levels::text WHEN 2 THEN '' ELSE '' END AS " ",
+       CASE field WHEN 1 THEN shown.strm_consent_levels END AS consent,
        (ARRAY['session_id (1)', 'customer_id (2)', 'email (3)'])[field] AS "field (purpose)",
        pg_temp.brief((ARRAY[e.session_id, e.customer_id, e.email])[field]) AS "clicks",
        pg_temp.brief(CASE WHEN a.strm_nonce IS NULL THEN '-' ELSE (ARRAY[a.session_id, a.customer_id, a.email])[field] END) AS "clicks_1",
        pg_temp.brief(CASE WHEN b.strm_nonce IS NULL THEN '-' ELSE (ARRAY[b.session_id, b.customer_id, b.email])[field] END) AS "clicks_1_2",
        pg_temp.brief(CASE WHEN m.strm_nonce IS NULL THEN '-' ELSE (ARRAY[m.session_id, m.customer_id, m.email])[field] END) AS "clicks_masked"
   FROM shown
-  JOIN clicks AS e USING (strm_key_link, strm_nonce, strm_consent_levels)
+  JOIN clicks AS e USING (strm_key_link, strm_nonce)
   LEFT JOIN clicks_1 AS a USING (strm_key_link, strm_nonce)
   LEFT JOIN clicks_1_2 AS b USING (strm_key_link, strm_nonce)
   LEFT JOIN clicks_masked AS m USING (strm_key_link, strm_nonce)
