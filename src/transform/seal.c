@@ -2,8 +2,8 @@
  * seal.c
  *	  The seal's message, made from a stored row, and its MAC. seal.h gives the message's layout.
  *
- *	  The last authentic message is remembered with the key link and seal that went with it. A row whose message, key and seal are
- *	  all the same again needs no second MAC: that is the case when several fields of one row are revealed.
+ *	  The last authentic row is remembered as it was given. The same row again needs neither message nor MAC: that is the case when
+ *	  several fields of one row are revealed.
  */
 #include "postgres.h"
 
@@ -35,45 +35,67 @@ typedef struct StrmSealMessage
 	uint8		stack[STRM_SEAL_STACK];
 } StrmSealMessage;
 
-/* The last message found authentic. */
-static struct
+/*
+ * All that a message is made of, side by side as it is stored: equal rows have equal messages. Only of rows whose personal values
+ * are neither long nor compressed.
+ */
+typedef struct StrmSealRow
 {
 	Size		size;
+	uint8		data[STRM_SEAL_STACK];
+} StrmSealRow;
+
+/* The fixed part of a StrmSealRow's data; it has no padding. */
+typedef struct StrmSealRowStart
+{
+	pg_uuid_t	stream;
 	pg_uuid_t	key_link;
 	uint8		seal[STRM_CMAC_SIZE];
-	uint8		message[STRM_SEAL_STACK];
-} last_verified;
+	TimestampTz timestamp;
+	int32		nonce;
+	int32		version_size;
+} StrmSealRowStart;
 
-static uint8 *
+StaticAssertDecl(sizeof(StrmSealRowStart) == 2 * UUID_LEN + STRM_CMAC_SIZE + 16, "StrmSealRowStart has padding");
+
+/* The last row found authentic. */
+static StrmSealRow last_verified;
+
+static pg_noinline void
+strm_seal_grow(StrmSealMessage *message, Size size)
+{
+	Size		room = Max(message->room * 2, message->used + size);
+
+	if (message->data == message->stack)
+	{
+		message->data = palloc(room);
+		memcpy(message->data, message->stack, message->used);
+	}
+	else
+		message->data = repalloc(message->data, room);
+	message->room = room;
+}
+
+/* Inlined, as the two below: most sizes are constants of a few bytes. */
+static inline uint8 *
 strm_seal_reserve(StrmSealMessage *message, Size size)
 {
 	uint8	   *start;
 
-	if (message->used + size > message->room)
-	{
-		Size		room = Max(message->room * 2, message->used + size);
-
-		if (message->data == message->stack)
-		{
-			message->data = palloc(room);
-			memcpy(message->data, message->stack, message->used);
-		}
-		else
-			message->data = repalloc(message->data, room);
-		message->room = room;
-	}
+	if (unlikely(message->used + size > message->room))
+		strm_seal_grow(message, size);
 	start = message->data + message->used;
 	message->used += size;
 	return start;
 }
 
-static void
+static inline void
 strm_seal_put(StrmSealMessage *message, const void *data, Size size)
 {
 	memcpy(strm_seal_reserve(message, size), data, size);
 }
 
-static void
+static inline void
 strm_seal_put_number(StrmSealMessage *message, uint64 value, int size)
 {
 	uint8	   *out = strm_seal_reserve(message, size);
@@ -225,33 +247,81 @@ strm_seal_compute(const StrmStream *stream, StrmDataKey *key, const StrmSealedRo
 	strm_seal_free(&message);
 }
 
+/* Copies what concerns the seal out of row. false when the row is not one to remember. */
+static bool
+strm_seal_copy_row(StrmSealRow *copy, const StrmStream *stream, const StrmSealedRow *row, const uint8 *seal)
+{
+	StrmSealRowStart *start = (StrmSealRowStart *) copy->data;
+	Size		levels_size = VARSIZE(row->consent_levels);
+	uint8	   *out = copy->data + sizeof(StrmSealRowStart);
+	const uint8 *end = copy->data + sizeof(copy->data);
+
+	if (levels_size > sizeof(copy->data) || row->version_size > (int) sizeof(copy->data) ||
+		sizeof(StrmSealRowStart) + row->version_size + levels_size > sizeof(copy->data))
+		return false;
+	start->stream = stream->id;
+	start->key_link = *row->key_link;
+	memcpy(start->seal, seal, STRM_CMAC_SIZE);
+	start->timestamp = row->timestamp;
+	start->nonce = row->nonce;
+	start->version_size = row->version_size;
+	memcpy(out, row->version, row->version_size);
+	out += row->version_size;
+	/* begins with its size */
+	memcpy(out, row->consent_levels, levels_size);
+	out += levels_size;
+
+	for (int i = 0; i < row->npersonal; i++)
+	{
+		const struct varlena *value = (const struct varlena *) DatumGetPointer(row->personal[i]);
+		bool		repeated = stream->contract->fields[stream->contract->personal[i]].repeated;
+		Size		size = STRM_BASE64_SIZE(STRM_ENVELOPE_OVERHEAD);
+
+		if (out == end)
+			return false;
+		*out++ = row->personal_null[i];
+		if (row->personal_null[i])
+			continue;
+		if (VARATT_IS_EXTERNAL(value) || VARATT_IS_COMPRESSED(value))
+			return false;
+		if (repeated)
+			size = VARSIZE_ANY(value);	/* with its header, which tells its size */
+		else if (VARSIZE_ANY_EXHDR(value) < size)
+			return false;
+		if (size > (Size) (end - out))
+			return false;
+		memcpy(out, repeated ? (const char *) value : VARDATA_ANY(value), size);
+		out += size;
+	}
+	copy->size = out - copy->data;
+	return true;
+}
+
 bool
 strm_seal_verify(const StrmStream *stream, StrmDataKey *key, const StrmSealedRow *row)
 {
+	StrmSealRow copy;
 	StrmSealMessage message;
 	uint8		mac[STRM_CMAC_SIZE];
 	const uint8 *seal;
-	bool		authentic = false;
+	bool		copied;
+	bool		authentic;
 
-	if (row->seal == NULL || VARSIZE_ANY_EXHDR(row->seal) != STRM_CMAC_SIZE)
+	if (row->seal == NULL || VARSIZE_ANY_EXHDR(row->seal) != STRM_CMAC_SIZE || row->npersonal != stream->contract->npersonal)
 		return false;
 	seal = (const uint8 *) VARDATA_ANY(row->seal);
-	if (!strm_seal_build(&message, stream, row))
-		return false;
-
-	if (message.used == last_verified.size && memcmp(last_verified.message, message.data, message.used) == 0 &&
-		memcmp(last_verified.seal, seal, STRM_CMAC_SIZE) == 0 &&
-		memcmp(last_verified.key_link.data, key->key_link.data, UUID_LEN) == 0)
+	copied = strm_seal_copy_row(&copy, stream, row, seal);
+	if (copied && copy.size == last_verified.size && memcmp(copy.data, last_verified.data, copy.size) == 0)
 		return true;
 
+	if (!strm_seal_build(&message, stream, row))
+		return false;
 	strm_seal_mac(key, &message, mac);
 	authentic = strm_cmac_equal(mac, seal);
-	if (authentic && message.used <= STRM_SEAL_STACK)
+	if (authentic && copied)
 	{
-		memcpy(last_verified.message, message.data, message.used);
-		memcpy(last_verified.seal, seal, STRM_CMAC_SIZE);
-		last_verified.key_link = key->key_link;
-		last_verified.size = message.used;
+		memcpy(last_verified.data, copy.data, copy.size);
+		last_verified.size = copy.size;
 	}
 	strm_seal_free(&message);
 	return authentic;
