@@ -10,7 +10,7 @@
 #include "keys/cipher_slots.h"
 #include "strm_privacy.h"
 
-#define STRM_CIPHER_SLOTS 256
+#define STRM_CIPHER_SLOTS 1024
 
 typedef struct StrmCipherSlot
 {

@@ -191,6 +191,16 @@ strm_key_cache_value_key(const uint8 *owner, const StrmCachedText *value)
 	return key;
 }
 
+/* With many keys an entry is not in the processor's caches, and the whole of it is needed very soon. */
+static inline void
+strm_key_cache_prefetch(const StrmKeyEntry *entry)
+{
+	__builtin_prefetch(entry);
+	__builtin_prefetch(entry->siv_key);
+	__builtin_prefetch(entry->seal_key);
+	__builtin_prefetch(&entry->subject);
+}
+
 StrmKeyEntry *
 strm_key_cache_find(const pg_uuid_t *key_link)
 {
@@ -199,7 +209,10 @@ strm_key_cache_find(const pg_uuid_t *key_link)
 	if (cache.links == NULL)
 		return NULL;
 	slot = strm_links_lookup(cache.links, *key_link);
-	return slot ? slot->entry : NULL;
+	if (slot == NULL)
+		return NULL;
+	strm_key_cache_prefetch(slot->entry);
+	return slot->entry;
 }
 
 StrmKeyEntry *
@@ -214,10 +227,7 @@ strm_key_cache_find_value(const pg_uuid_t *owner, const char *value, Size size)
 	slot = strm_values_lookup(cache.values, strm_key_cache_value_key(owner->data, &text));
 	if (slot == NULL)
 		return NULL;
-	/* with many keys the rest of the entry is not in the processor's caches; it is needed very soon */
-	__builtin_prefetch(slot->entry->siv_key);
-	__builtin_prefetch(slot->entry->seal_key);
-	__builtin_prefetch(&slot->entry->subject);
+	strm_key_cache_prefetch(slot->entry);
 	return slot->entry;
 }
 
