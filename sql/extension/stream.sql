@@ -6,9 +6,10 @@ CREATE TABLE strm.stream (
   contract_id int NOT NULL REFERENCES strm.data_contract (id),
   policy_id uuid REFERENCES strm.policy (id),
   key_rotation interval NOT NULL,
+  partition_by interval,
   created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
-COMMENT ON TABLE strm.stream IS 'One row per stream. policy_id NULL: the default policy';
+COMMENT ON TABLE strm.stream IS 'One row per stream. policy_id NULL: the default policy; partition_by NULL: one table';
 SELECT pg_catalog.pg_extension_config_dump('strm.stream', '');
 CREATE TRIGGER invalidate_cache AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON strm.stream
   FOR EACH STATEMENT EXECUTE FUNCTION strm.invalidate_cache();
@@ -33,11 +34,17 @@ COMMENT ON FUNCTION strm.check_ciphertext(VARIADIC "any") IS 'CHECK constraint o
 
 CREATE FUNCTION strm.create_stream(name text, contract text, policy text DEFAULT NULL,
     key_rotation interval DEFAULT '24 hours', schema regnamespace DEFAULT pg_catalog.current_schema()::pg_catalog.regnamespace,
-    index_key_link boolean DEFAULT true) RETURNS regclass
+    partition_by interval DEFAULT NULL, index_key_link boolean DEFAULT true) RETURNS regclass
   LANGUAGE c AS 'MODULE_PATHNAME', 'strm_sql_create_stream';
-REVOKE ALL ON FUNCTION strm.create_stream(text, text, text, interval, regnamespace, boolean) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION strm.create_stream(text, text, text, interval, regnamespace, boolean) TO strm_member, strm_approver, strm_admin;
-COMMENT ON FUNCTION strm.create_stream(text, text, text, interval, regnamespace, boolean) IS 'Creates a table whose rows are encrypted on INSERT as the ACTIVE data contract (handle/name/version) says. key_rotation: how long one data key serves one key field value, from its first use. policy: name or id of an active policy, NULL the default. index_key_link: index the key link, which finds a data subject''s rows. Needs CREATE on the schema. Errors: 22023 with every fault of the call';
+REVOKE ALL ON FUNCTION strm.create_stream(text, text, text, interval, regnamespace, interval, boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION strm.create_stream(text, text, text, interval, regnamespace, interval, boolean) TO strm_member, strm_approver, strm_admin;
+COMMENT ON FUNCTION strm.create_stream(text, text, text, interval, regnamespace, interval, boolean) IS 'Creates a table whose rows are encrypted on INSERT as the ACTIVE data contract (handle/name/version) says. key_rotation: how long one data key serves one key field value, from its first use. policy: name or id of an active policy, NULL the default. partition_by: range partitions of strm_timestamp of this width, see strm.create_partitions(); NULL: one table. index_key_link: index the key link, which finds a data subject''s rows. Needs CREATE on the schema. Errors: 22023 with every fault of the call';
+
+CREATE FUNCTION strm.create_partitions(stream regclass, ahead int4 DEFAULT 4) RETURNS int4
+  LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'strm_sql_create_partitions';
+REVOKE ALL ON FUNCTION strm.create_partitions(regclass, int4) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION strm.create_partitions(regclass, int4) TO strm_member, strm_approver, strm_admin;
+COMMENT ON FUNCTION strm.create_partitions(regclass, int4) IS 'Makes the missing partitions of a partitioned stream: for the present window and the next ones (ahead, 0 to 1000). Rows that are in the default partition meanwhile move to theirs. To be called now and then, by any scheduler, as the stream''s owner. Returns how many it made';
 
 CREATE FUNCTION strm.drop_stream(stream regclass) RETURNS void
   LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'strm_sql_drop_stream';
@@ -49,7 +56,7 @@ CREATE VIEW strm.streams AS
   SELECT s.id, s.relation AS stream,
          c.handle || '/' || c.name || '/' || c.version AS contract,
          COALESCE(p.name, '7 years') AS policy,
-         s.key_rotation, s.created_at
+         s.key_rotation, s.partition_by, s.created_at
     FROM strm.stream s
     JOIN strm.data_contract c ON c.id = s.contract_id
     LEFT JOIN strm.policy p ON p.id = s.policy_id;

@@ -25,6 +25,7 @@
 #include "catalog/registry.h"
 #include "catalog/stream.h"
 #include "common/errors.h"
+#include "ingest/partition.h"
 #include "ingest/stream.h"
 #include "keys/creation_lock.h"
 #include "keys/master_key.h"
@@ -35,6 +36,7 @@
 #define STRM_MAX_ROTATION (INT64CONST(36525) * USECS_PER_DAY)
 
 PG_FUNCTION_INFO_V1(strm_sql_create_master_key);
+PG_FUNCTION_INFO_V1(strm_sql_create_partitions);
 PG_FUNCTION_INFO_V1(strm_sql_create_stream);
 PG_FUNCTION_INFO_V1(strm_sql_drop_stream);
 
@@ -119,23 +121,24 @@ strm_create_stream_check_name(const StrmStreamOptions *options, Oid schema, Strm
 /* Writes the registry row of a new stream. */
 static void
 strm_create_stream_register(const StrmStreamOptions *options, Oid relid, int contract_id, Datum policy_id, bool policy_null,
-							Datum rotation)
+							Datum rotation, Datum partition_by)
 {
-	Oid			types[5] = {UUIDOID, REGCLASSOID, INT4OID, UUIDOID, INTERVALOID};
-	Datum		values[5];
-	char		nulls[5] = {' ', ' ', ' ', policy_null ? 'n' : ' ', ' '};
+	Oid			types[6] = {UUIDOID, REGCLASSOID, INT4OID, UUIDOID, INTERVALOID, INTERVALOID};
+	Datum		values[6];
+	char		nulls[6] = {' ', ' ', ' ', policy_null ? 'n' : ' ', ' ', options->partitioned ? ' ' : 'n'};
 
 	values[0] = UUIDPGetDatum(&options->id);
 	values[1] = ObjectIdGetDatum(relid);
 	values[2] = Int32GetDatum(contract_id);
 	values[3] = policy_id;
 	values[4] = rotation;
-	strm_registry_execute("INSERT INTO strm.stream (id, relation, contract_id, policy_id, key_rotation) VALUES ($1, $2, $3, $4, $5)",
-						  5, types, values, nulls);
+	values[5] = partition_by;
+	strm_registry_execute("INSERT INTO strm.stream (id, relation, contract_id, policy_id, key_rotation, partition_by) "
+						  "VALUES ($1, $2, $3, $4, $5, $6)", 6, types, values, nulls);
 }
 
 /*
- * strm.create_stream(name, contract, policy, key_rotation, schema, index_key_link). The DDL runs as the caller, who becomes the table's
+ * strm.create_stream(name, contract, policy, key_rotation, schema, partition_by, index_key_link). The DDL runs as the caller, who becomes the table's
  * owner.
  */
 Datum
@@ -150,7 +153,7 @@ strm_sql_create_stream(PG_FUNCTION_ARGS)
 	Oid			relid;
 
 	strm_faults_init(&faults);
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(3) || PG_ARGISNULL(5))
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(3) || PG_ARGISNULL(6))
 		ereport(ERROR, errcode(STRM_ERR_ARGUMENT), errmsg("name, contract, key_rotation and index_key_link must not be null"));
 	if (PG_ARGISNULL(4))
 		ereport(ERROR,
@@ -160,7 +163,8 @@ strm_sql_create_stream(PG_FUNCTION_ARGS)
 	schema = PG_GETARG_OID(4);
 	options.name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	options.schema = get_namespace_name(schema);
-	options.index_key_link = PG_GETARG_BOOL(5);
+	options.partitioned = !PG_ARGISNULL(5);
+	options.index_key_link = PG_GETARG_BOOL(6);
 	if (options.schema == NULL)
 		ereport(ERROR, errcode(ERRCODE_UNDEFINED_SCHEMA), errmsg("schema with OID %u does not exist", schema));
 
@@ -168,15 +172,61 @@ strm_sql_create_stream(PG_FUNCTION_ARGS)
 	contract = strm_create_stream_contract(text_to_cstring(PG_GETARG_TEXT_PP(1)), &faults);
 	policy_id = strm_create_stream_policy(PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)), &policy_null, &faults);
 	strm_create_stream_check_rotation(PG_GETARG_INTERVAL_P(3), &faults);
+	if (options.partitioned)
+		strm_partition_check_width(PG_GETARG_INTERVAL_P(5), &faults);
 	strm_faults_raise(&faults, STRM_ERR_ARGUMENT, psprintf("stream \"%s\" cannot be created", options.name), NULL);
 
 	options.id = *DatumGetUUIDP(DirectFunctionCall1(gen_random_uuid, (Datum) 0));
 	SPI_connect();
 	relid = strm_stream_create_table(&options, contract);
-	strm_create_stream_register(&options, relid, contract->id, policy_id, policy_null, PG_GETARG_DATUM(3));
+	strm_create_stream_register(&options, relid, contract->id, policy_id, policy_null, PG_GETARG_DATUM(3),
+								options.partitioned ? PG_GETARG_DATUM(5) : (Datum) 0);
 	strm_stream_create_triggers(&options);
+	if (options.partitioned)
+	{
+		strm_partition_create_default(relid);
+		strm_partition_create(relid, PG_GETARG_INTERVAL_P(5), STRM_PARTITIONS_AHEAD);
+	}
 	SPI_finish();
 	PG_RETURN_OID(relid);
+}
+
+/*
+ * strm.create_partitions(stream, ahead): by the owner. The DDL runs as the owner in a security-restricted operation, whoever calls: all
+ * partitions have one owner.
+ */
+Datum
+strm_sql_create_partitions(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	int32		ahead = PG_GETARG_INT32(1);
+	const StrmStream *stream = strm_catalog_stream_of(relid);
+	StrmFaults	faults;
+	Oid			user;
+	int			context;
+	int			created;
+
+	if (stream == NULL)
+		ereport(ERROR, errcode(STRM_ERR_UNDEFINED), errmsg("there is no such stream"));
+	if (!object_ownercheck_relation(relid, GetUserId()))
+		ereport(ERROR,
+				errcode(STRM_ERR_PRIVILEGE),
+				errmsg("must be owner of stream \"%s\"", get_rel_name(relid)));
+	strm_faults_init(&faults);
+	if (!stream->partitioned)
+		strm_faults_add(&faults, "The stream is not partitioned.");
+	if (ahead < 0 || ahead > STRM_PARTITIONS_AHEAD_MAX)
+		strm_faults_add(&faults, "ahead must be between 0 and %d.", STRM_PARTITIONS_AHEAD_MAX);
+	strm_faults_raise(&faults, STRM_ERR_ARGUMENT, psprintf("partitions of stream \"%s\" cannot be created", get_rel_name(relid)), NULL);
+
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(strm_catalog_relation_owner(relid),
+						   context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+	SPI_connect();
+	created = strm_partition_create(relid, &stream->partition_by, ahead);
+	SPI_finish();
+	SetUserIdAndSecContext(user, context);
+	PG_RETURN_INT32(created);
 }
 
 /*

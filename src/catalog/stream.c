@@ -24,7 +24,8 @@
 
 enum
 {
-	STREAM_ID = 1, STREAM_RELATION, STREAM_CONTRACT_ID, STREAM_POLICY_ID, STREAM_KEY_ROTATION, STREAM_NATTS = STREAM_KEY_ROTATION
+	STREAM_ID = 1, STREAM_RELATION, STREAM_CONTRACT_ID, STREAM_POLICY_ID, STREAM_KEY_ROTATION, STREAM_PARTITION_BY,
+	STREAM_NATTS = STREAM_PARTITION_BY
 };
 
 typedef struct StrmStreamById
@@ -92,6 +93,9 @@ strm_stream_read(StrmIndex index, ScanKey key)
 		stream->id = *DatumGetUUIDP(values[STREAM_ID - 1]);
 		stream->relid = DatumGetObjectId(values[STREAM_RELATION - 1]);
 		stream->key_rotation = *DatumGetIntervalP(values[STREAM_KEY_ROTATION - 1]);
+		stream->partitioned = !nulls[STREAM_PARTITION_BY - 1];
+		if (stream->partitioned)
+			stream->partition_by = *DatumGetIntervalP(values[STREAM_PARTITION_BY - 1]);
 		contract_id = DatumGetInt32(values[STREAM_CONTRACT_ID - 1]);
 	}
 	systable_endscan(scan);

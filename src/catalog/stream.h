@@ -16,6 +16,8 @@ typedef struct StrmStream
 	Oid			relid;
 	StrmContract *contract;
 	Interval	key_rotation;
+	bool		partitioned;
+	Interval	partition_by;	/* width of a partition's window, if partitioned */
 } StrmStream;
 
 /*

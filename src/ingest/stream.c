@@ -20,7 +20,7 @@
 /* Columns one CHECK constraint looks at; a function takes at most 100 arguments. */
 #define STRM_CHECK_COLUMNS 50
 
-static void
+void
 strm_stream_execute(const char *sql)
 {
 	int			result = SPI_execute(sql, false, 0);
@@ -107,6 +107,8 @@ strm_stream_create_table(const StrmStreamOptions *options, const StrmContract *c
 	strm_stream_append_columns(&sql, contract);
 	strm_stream_append_checks(&sql, contract);
 	appendStringInfoChar(&sql, ')');
+	if (options->partitioned)
+		appendStringInfoString(&sql, " PARTITION BY RANGE (" STRM_COLUMN_TIMESTAMP ")");
 	strm_stream_execute(sql.data);
 	strm_stream_execute(psprintf("ALTER TABLE %s REPLICA IDENTITY FULL", qualified));
 	if (options->index_key_link)

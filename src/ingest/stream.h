@@ -15,8 +15,12 @@ typedef struct StrmStreamOptions
 	const char *schema;
 	const char *name;
 	pg_uuid_t	id;
+	bool		partitioned;	/* by range of strm_timestamp: the caller adds the partitions */
 	bool		index_key_link;
 } StrmStreamOptions;
+
+/* Runs one DDL statement as the current user, by SPI (connected). */
+extern void strm_stream_execute(const char *sql);
 
 /*
  * Creates the table with its constraints and index as the current user, by SPI (connected). Returns its OID. Raises what CREATE
