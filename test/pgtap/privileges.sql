@@ -33,7 +33,8 @@ INSERT INTO may_execute VALUES
   ('strm.activate_data_contract(text)', 'as'),
   ('strm.archive_data_contract(text)', 'as'),
   -- streams
-  ('strm.create_stream(text,text,text,interval,regnamespace,boolean)', 'mas'),
+  ('strm.create_partitions(regclass,integer)', 'mas'),
+  ('strm.create_stream(text,text,text,interval,regnamespace,interval,boolean)', 'mas'),
   ('strm.drop_stream(regclass)', 'mas'),
   ('strm.encrypt_row()', 'mas'),
   ('strm.refuse_update()', 'mas'),
