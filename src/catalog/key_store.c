@@ -124,7 +124,7 @@ strm_key_store_tombstone_exists(Relation tombstones, const pg_uuid_t *key_link)
 	bool		found;
 
 	strm_key_store_scan_key(&key, 1, key_link);
-	scan = systable_beginscan(tombstones, strm_catalog_index(STRM_INDEX_DATA_KEY_TOMBSTONE), true, NULL, 1, &key);
+	scan = systable_beginscan(tombstones, strm_catalog_index(STRM_INDEX_DATA_KEY_TOMBSTONE), true, SnapshotSelf, 1, &key);
 	found = HeapTupleIsValid(systable_getnext(scan));
 	systable_endscan(scan);
 	return found;
@@ -206,18 +206,18 @@ strm_key_store_insert(const StrmKeyRow *row, int64 copy)
 	heap_freetuple(tuple);
 }
 
-/* The first visible row that the index finds. */
+/* The first row that the index finds under snapshot. */
 static bool
-strm_key_store_find_by(StrmIndex index, AttrNumber attno, const pg_uuid_t *value, StrmKeyRow *row)
+strm_key_store_scan(Relation keys, StrmIndex index, AttrNumber attno, const pg_uuid_t *value, Snapshot snapshot,
+					StrmKeyRow *row)
 {
-	Relation	keys = table_open(strm_catalog_table(STRM_TABLE_DATA_KEY), AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
 	bool		found;
 
 	strm_key_store_scan_key(&key, attno, value);
-	scan = systable_beginscan(keys, strm_catalog_index(index), true, NULL, 1, &key);
+	scan = systable_beginscan(keys, strm_catalog_index(index), true, snapshot, 1, &key);
 	tuple = systable_getnext(scan);
 	found = HeapTupleIsValid(tuple);
 	if (found)
@@ -229,6 +229,21 @@ strm_key_store_find_by(StrmIndex index, AttrNumber attno, const pg_uuid_t *value
 		strm_key_store_deform(values, row);
 	}
 	systable_endscan(scan);
+	return found;
+}
+
+/*
+ * The first row that the index finds, as committed now. SnapshotSelf needs no snapshot to be taken and, unlike an MVCC snapshot, makes no
+ * predicate locks that would let serializable readers conflict with writers of keys. It can miss a row that is being
+ * updated, though, so a miss is looked at again with a catalog snapshot.
+ */
+static bool
+strm_key_store_find_by(StrmIndex index, AttrNumber attno, const pg_uuid_t *value, StrmKeyRow *row)
+{
+	Relation	keys = table_open(strm_catalog_table(STRM_TABLE_DATA_KEY), AccessShareLock);
+	bool		found = strm_key_store_scan(keys, index, attno, value, SnapshotSelf, row) ||
+		strm_key_store_scan(keys, index, attno, value, NULL, row);
+
 	table_close(keys, AccessShareLock);
 	return found;
 }

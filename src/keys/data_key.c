@@ -314,28 +314,42 @@ strm_data_key_unwrap(const StrmKeyRow *row)
 	return entry;
 }
 
+/* Lost data must not look like erased data. */
+static void
+strm_data_key_raise_missing(void)
+{
+	strm_ereport_private(errcode(STRM_ERR_FORGED),
+						 errmsg("the key of a row is missing"),
+						 errdetail("There is neither a key nor a tombstone of this key link."),
+						 errhint("The row was not written by this database, or keys were lost. Restore strm.data_key from a backup."));
+}
+
 StrmDataKey *
 strm_data_key_by_link(const pg_uuid_t *key_link)
 {
 	StrmKeyEntry *entry;
 	StrmKeyRow	row;
+	bool		destroyed;
 
 	strm_data_key_refresh();
 	entry = strm_key_cache_find(key_link);
 	if (entry != NULL)
 		return &entry->key;
 
-	if (strm_key_store_is_destroyed(key_link))
+	/* a key that is gone may have been destroyed between the two looks */
+	destroyed = strm_key_store_is_destroyed(key_link);
+	if (!destroyed && !strm_key_store_find(key_link, &row))
+	{
+		destroyed = strm_key_store_is_destroyed(key_link);
+		if (!destroyed)
+			strm_data_key_raise_missing();
+	}
+	if (destroyed)
 	{
 		entry = strm_key_cache_add(key_link);
 		entry->key.destroyed = true;
 		return &entry->key;
 	}
-	if (!strm_key_store_find(key_link, &row))
-		strm_ereport_private(errcode(STRM_ERR_FORGED),
-							 errmsg("the key of a row is missing"),
-							 errdetail("There is neither a key nor a tombstone of this key link."),
-							 errhint("The row was not written by this database, or keys were lost. Restore strm.data_key from a backup."));
 	entry = strm_data_key_unwrap(&row);
 	pfree(row.wrapped);
 	return &entry->key;
