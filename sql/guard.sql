@@ -135,6 +135,17 @@ DROP SCHEMA guarded CASCADE;
 SELECT stream FROM strm.streams;
 ROLLBACK;
 SELECT stream FROM strm.streams ORDER BY stream::text;
+SELECT strm.create_derived_stream('last', '{1}'), strm.create_derived_stream('last', '{2}');
+DROP VIEW last_1;
+SELECT derived_stream FROM strm.derived_streams;
+BEGIN;
+SET LOCAL session_replication_role = replica;
+DROP TABLE last CASCADE;
+SELECT stream FROM strm.streams UNION ALL SELECT derived_stream FROM strm.derived_streams;
+ROLLBACK;
+DROP TABLE last;
+DROP TABLE last CASCADE;
+SELECT stream FROM strm.streams UNION ALL SELECT derived_stream FROM strm.derived_streams;
 DROP OWNED BY regress_strm_guard_owner CASCADE;
 SELECT stream FROM strm.streams ORDER BY stream::text;
 

@@ -27,3 +27,8 @@ CREATE EVENT TRIGGER strm_guard_command_end ON ddl_command_end
 
 CREATE EVENT TRIGGER strm_guard_drop ON sql_drop
   EXECUTE FUNCTION strm.guard_drop();
+
+-- A superuser's replication role does not switch protection off: the registry would keep rows of dropped tables.
+ALTER EVENT TRIGGER strm_guard_command_start ENABLE ALWAYS;
+ALTER EVENT TRIGGER strm_guard_command_end ENABLE ALWAYS;
+ALTER EVENT TRIGGER strm_guard_drop ENABLE ALWAYS;

@@ -78,7 +78,7 @@ Datum
 strm_sql_guard_drop(PG_FUNCTION_ARGS)
 {
 	strm_guard_require_event(fcinfo);
-	if (!strm_protect_needed())
+	if (!strm_guard_dropped() || !strm_protect_needed())
 		PG_RETURN_NULL();
 
 	strm_protect_forget(strm_guard_relations(

@@ -20,6 +20,9 @@ extern void strm_protect_check(List *relids, bool require_triggers);
 /* Deletes the registry's rows of tables and views that were dropped. Their keys stay. */
 extern void strm_protect_forget(List *relids);
 
+/* Was anything dropped in this transaction that may be a stream or a part of one? */
+extern bool strm_guard_dropped(void);
+
 /* Refuses to drop the extension (or its table of streams) while streams exist. For object_access_hook. */
 extern void strm_protect_drop(Oid class_id, Oid object_id);
 

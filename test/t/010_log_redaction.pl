@@ -177,10 +177,13 @@ has_not(server_log(), qr/$marker/, 'first statement with a syntax error: nothing
 # an unrelated statement is logged in full, here and in a database without the extension
 $node->psql('postgres', "SELECT 'unrelated one'::int");
 $node->psql('other', "SELECT 'unrelated two'::int");
+$node->psql('other', 'SELECT 1 FROM unrelated_table');
 $log = slurp_file("$log_dir/server.log") . server_log();
 has($log, qr/ERROR:  invalid input syntax for type integer: "unrelated one"/, 'unrelated error: message');
 has($log, qr/STATEMENT:  SELECT 'unrelated one'::int/, 'unrelated error: statement');
 has($log, qr/STATEMENT:  SELECT 'unrelated two'::int/, 'unrelated error in another database: statement');
+
+has($log, qr/STATEMENT:  SELECT 1 FROM unrelated_table/, 'unrelated error in the first statement of a session: statement');
 
 # a function and a stream made by another session are known at once
 my $session = $node->background_psql('postgres', on_error_stop => 0);
