@@ -16,8 +16,8 @@ EXTRA_CLEAN := $(EXTENSION_SCRIPT) $(OBJS:.o=.d)
 REGRESS ?= $(sort $(basename $(notdir $(wildcard sql/*.sql))))
 REGRESS_OPTS = --inputdir=.
 
-PG_CPPFLAGS := -I$(CURDIR)/src -MMD -MP
-PG_CFLAGS := -fvisibility=hidden -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare $(STRM_CFLAGS)
+PG_CPPFLAGS := -I$(CURDIR)/src
+PG_CFLAGS := -MMD -MP -fvisibility=hidden -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare $(STRM_CFLAGS)
 SHLIB_LINK := -lsodium -lcrypto
 
 PG_CONFIG ?= pg_config
@@ -28,6 +28,8 @@ ifneq (,$(filter-out $(SCRIPT_GOALS),$(or $(MAKECMDGOALS),all)))
 # PGXS tracks no headers; naming `all` first keeps it the default goal.
 all:
 -include $(OBJS:.o=.d)
+# Bitcode is compiled without PG_CFLAGS, or it would overwrite these.
+$(OBJS:.o=.bc): %.bc: %.o
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
