@@ -25,7 +25,6 @@
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "utils/memutils.h"
-#include "utils/portal.h"
 
 #include "access/parallel.h"
 #include "common/errors.h"
@@ -42,11 +41,12 @@ static ExecutorStart_hook_type next_executor_start_hook = NULL;
 
 static struct
 {
-	TimestampTz touched;		/* start of the client's statement during which a stream was opened */
+	TimestampTz touched;		/* start of the client's statement during which a stream was opened last */
+	TimestampTz touched_transaction;	/* start of its transaction */
 	bool		emitting;		/* the substitute is on its way */
 } redaction;
 
-/* Is text of the form [^a-z]word[^a-z]...? Then returns what follows the word, else NULL. Case does not matter. */
+/* Does text begin with that word, in any case? Then returns what follows it, else NULL. */
 static const char *
 strm_log_after_word(const char *text, const char *word)
 {
@@ -87,39 +87,18 @@ strm_log_executes(const char *after_execute)
 	return prepared != NULL && strm_watched_text(prepared->plansource->query_string);
 }
 
-/* Does any word of a FETCH or MOVE name a cursor over a statement that concerns a stream? */
-static bool
-strm_log_fetches(const char *after_fetch)
-{
-	const char *p = after_fetch;
-	char		name[NAMEDATALEN];
-
-	while (*p != '\0' && *p != ';')
-	{
-		Portal		portal;
-
-		if (*p == '"')
-			return true;
-		if (!strm_log_identifier(p, name))
-		{
-			p++;
-			continue;
-		}
-		portal = GetPortalByName(name);
-		if (PortalIsValid(portal) && portal->sourceText != NULL && strm_watched_text(portal->sourceText))
-			return true;
-		while (isspace((unsigned char) *p))
-			p++;
-		p += strlen(name);
-	}
-	return false;
-}
-
-/* Does the text of a statement concern a stream by way of a prepared statement or cursor? */
+/*
+ * Does the text of a statement concern a stream by way of a prepared statement or cursor? FETCH and MOVE go on with a statement of this
+ * transaction; so does COMMIT, with that of a cursor that is kept.
+ */
 static bool
 strm_log_indirect(const char *text)
 {
+	static const char *const continuing[] = {"fetch", "move", "commit", "end", "prepare"};
+	bool		touched = redaction.touched_transaction != 0 &&
+		redaction.touched_transaction == GetCurrentTransactionStartTimestamp();
 	bool		at_word = true;
+	bool		at_start = true;
 
 	for (const char *p = text; *p != '\0'; p++)
 	{
@@ -127,15 +106,18 @@ strm_log_indirect(const char *text)
 
 		if (letter && at_word)
 		{
-			const char *after;
+			const char *after = strm_log_after_word(p, "execute");
 
-			if ((after = strm_log_after_word(p, "execute")) != NULL && strm_log_executes(after))
+			if (after != NULL && strm_log_executes(after))
 				return true;
-			if (((after = strm_log_after_word(p, "fetch")) != NULL || (after = strm_log_after_word(p, "move")) != NULL) &&
-				strm_log_fetches(after))
-				return true;
+			for (int i = 0; at_start && touched && i < lengthof(continuing); i++)
+			{
+				if (strm_log_after_word(p, continuing[i]) != NULL)
+					return true;
+			}
 		}
 		at_word = !letter;
+		at_start = *p == ';' || (at_start && isspace((unsigned char) *p));
 	}
 	return false;
 }
@@ -321,6 +303,7 @@ strm_log_executor_start(QueryDesc *desc, int eflags)
 			if (OidIsValid(rte->relid) && strm_watched_relation(rte->relid))
 			{
 				redaction.touched = GetCurrentStatementStartTimestamp();
+				redaction.touched_transaction = GetCurrentTransactionStartTimestamp();
 				break;
 			}
 		}

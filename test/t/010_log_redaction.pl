@@ -119,6 +119,7 @@ my @cases = (
 	[ 'prepared statement, at run time' => "PREPARE p (text) AS INSERT INTO clicks (session, yes) VALUES ('s', \$1)", "EXECUTE p ('$m')" ],
 	[ 'derived stream' => "SELECT email::int FROM clicks_1_2 WHERE email <> '$m'" ],
 	[ 'cursor' => 'BEGIN', "DECLARE c CURSOR FOR SELECT ('$m' || email)::int FROM clicks_1_2", 'FETCH 1 FROM c' ],
+	[ 'cursor that is kept' => 'BEGIN', "DECLARE c CURSOR WITH HOLD FOR SELECT ('$m' || email)::int FROM clicks_1_2", 'COMMIT' ],
 	[ 'parallel worker' => "SELECT set_config(name, 'on', false) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query')",
 		"SELECT count(('$m' || email)::int) FROM clicks_1_2" ],
 	[ 'in a failed transaction' => 'BEGIN', 'SELECT 1/0', "INSERT INTO clicks (session) VALUES ('$m')" ],
