@@ -3,7 +3,7 @@
 CREATE TABLE strm.derived_stream (
   id uuid NOT NULL CONSTRAINT derived_stream_pkey PRIMARY KEY,
   relation regclass NOT NULL CONSTRAINT derived_stream_relid_key UNIQUE,
-  stream_id uuid NOT NULL CONSTRAINT derived_stream_stream_fkey REFERENCES strm.stream ON DELETE CASCADE,
+  stream_id uuid NOT NULL,
   purposes int[] NOT NULL CHECK (pg_catalog.cardinality(purposes) BETWEEN 1 AND 50),
   consent_level_type text NOT NULL CHECK (consent_level_type OPERATOR(pg_catalog.=) ANY ('{GRANULAR,CUMULATIVE}'::text[])),
   masked_fields text[] NOT NULL,

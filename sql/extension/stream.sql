@@ -1,10 +1,11 @@
 -- Streams: the registry, and the functions that a stream's table is made of.
+-- No table of ours has a foreign key: a parallel restore loads them in any order. The functions keep references whole.
 
 CREATE TABLE strm.stream (
   id uuid PRIMARY KEY,
   relation regclass NOT NULL CONSTRAINT stream_relid_key UNIQUE,
-  contract_id int NOT NULL REFERENCES strm.data_contract (id),
-  policy_id uuid REFERENCES strm.policy (id),
+  contract_id int NOT NULL,
+  policy_id uuid,
   key_rotation interval NOT NULL,
   partition_by interval,
   created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
@@ -33,7 +34,7 @@ CREATE FUNCTION strm.check_ciphertext(VARIADIC personal "any") RETURNS boolean
 COMMENT ON FUNCTION strm.check_ciphertext(VARIADIC "any") IS 'CHECK constraint of streams: true when each text or text[] is NULL or of ciphertext form, else an error (23514) that does not show the row';
 
 CREATE FUNCTION strm.create_stream(name text, contract text, policy text DEFAULT NULL,
-    key_rotation interval DEFAULT '24 hours', schema regnamespace DEFAULT pg_catalog.current_schema()::pg_catalog.regnamespace,
+    key_rotation interval DEFAULT '24 hours', schema regnamespace DEFAULT pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace,
     partition_by interval DEFAULT NULL, index_key_link boolean DEFAULT true) RETURNS regclass
   LANGUAGE c AS 'MODULE_PATHNAME', 'strm_sql_create_stream';
 REVOKE ALL ON FUNCTION strm.create_stream(text, text, text, interval, regnamespace, interval, boolean) FROM PUBLIC;

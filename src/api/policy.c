@@ -7,6 +7,7 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
@@ -150,6 +151,26 @@ strm_sql_archive_policy(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/*
+ * Raises if a stream has the policy. A stream that is being created holds the row with FOR KEY SHARE (create_stream): waits for it,
+ * so that the second statement sees it.
+ */
+static void
+strm_policy_check_unused(StrmPolicy *policy)
+{
+	StrmRegistryArgs args = {0};
+	Datum		result;
+	bool		isnull;
+
+	strm_registry_add(&args, UUIDOID, UUIDPGetDatum(&policy->id), false);
+	strm_registry_execute("SELECT FROM strm.policy WHERE id = $1 FOR UPDATE", STRM_REGISTRY_ARGS(&args));
+	if (strm_registry_fetch("SELECT relation FROM strm.stream WHERE policy_id = $1 LIMIT 1", STRM_REGISTRY_ARGS(&args), &result, &isnull))
+		ereport(ERROR,
+				(errcode(STRM_ERR_STATE),
+				 errmsg("policy \"%s\" cannot be dropped", policy->name),
+				 errdetail("Stream \"%s\" has it.", get_rel_name(DatumGetObjectId(result)))));
+}
+
 /* strm.drop_policy(policy text) RETURNS void */
 PGDLLEXPORT Datum
 strm_sql_drop_policy(PG_FUNCTION_ARGS)
@@ -159,6 +180,7 @@ strm_sql_drop_policy(PG_FUNCTION_ARGS)
 	strm_policy_argument(fcinfo, &policy);
 	if (policy.state == STRM_POLICY_ACTIVE)
 		strm_policy_refuse(&policy, "dropped");
+	strm_policy_check_unused(&policy);
 	strm_policy_write(&policy, "DELETE FROM strm.policy WHERE id = $1 AND state = $2", "dropped");
 	PG_RETURN_VOID();
 }

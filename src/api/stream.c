@@ -90,7 +90,7 @@ strm_create_stream_policy(const char *policy, bool *isnull, StrmFaults *faults)
 	if (policy == NULL || strcmp(policy, STRM_POLICY_DEFAULT_NAME) == 0)
 		return id;
 	values[0] = CStringGetTextDatum(policy);
-	if (!strm_registry_fetch("SELECT id FROM strm.policy WHERE (name = $1 OR id::text = $1) AND state = 'active'",
+	if (!strm_registry_fetch("SELECT id FROM strm.policy WHERE (name = $1 OR id::text = $1) AND state = 'active' FOR KEY SHARE",
 							 1, types, values, NULL, &id, isnull))
 		strm_faults_add(faults, "There is no active policy \"%s\".", policy);
 	return id;

@@ -408,7 +408,8 @@ strm_protect_forget(List *relids)
 		return;
 
 	dropped = PointerGetDatum(construct_array(registered, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
-	strm_registry_execute("DELETE FROM strm.derived_stream WHERE relation = ANY ($1)", 1, &type, &dropped, NULL);
+	strm_registry_execute("DELETE FROM strm.derived_stream WHERE relation = ANY ($1)"
+						  " OR stream_id IN (SELECT id FROM strm.stream WHERE relation = ANY ($1))", 1, &type, &dropped, NULL);
 	strm_registry_execute("DELETE FROM strm.stream WHERE relation = ANY ($1)", 1, &type, &dropped, NULL);
 }
 
