@@ -136,7 +136,7 @@ strm_key_store_tombstone_exists(Relation tombstones, const pg_uuid_t *key_link)
  */
 static void
 strm_key_store_consider(TupleTableSlot *slot, const SnapshotData *dirty, const pg_uuid_t *owner,
-						TimestampTz now, StrmKeyRow *row, bool *found)
+						const pg_uuid_t *lookup, TimestampTz now, StrmKeyRow *row, bool *found)
 {
 	StrmKeyRow	candidate;
 	int			order;
@@ -144,6 +144,7 @@ strm_key_store_consider(TupleTableSlot *slot, const SnapshotData *dirty, const p
 
 	slot_getallattrs(slot);
 	if (memcmp(DatumGetUUIDP(slot->tts_values[KEY_OWNER - 1])->data, owner->data, UUID_LEN) != 0 ||
+		memcmp(DatumGetUUIDP(slot->tts_values[KEY_LOOKUP - 1])->data, lookup->data, UUID_LEN) != 0 ||
 		DatumGetTimestampTz(slot->tts_values[KEY_WINDOW_END - 1]) <= now)
 		return;
 
@@ -179,7 +180,7 @@ strm_key_store_find_current(const pg_uuid_t *owner, const pg_uuid_t *lookup, Tim
 	scan = strm_index_beginscan(store.keys, store.keys_by_lookup, &dirty, 1, 0);
 	index_rescan(scan, &key, 1, NULL, 0);
 	while (index_getnext_slot(scan, ForwardScanDirection, store.slot))
-		strm_key_store_consider(store.slot, &dirty, owner, now, row, &found);
+		strm_key_store_consider(store.slot, &dirty, owner, lookup, now, row, &found);
 	index_endscan(scan);
 	ExecClearTuple(store.slot);
 	return found;
