@@ -31,7 +31,7 @@
 #include "keys/master_key.h"
 #include "strm_privacy.h"
 
-/* One second to a hundred years; a month counts as 30 days. */
+/* One second to a hundred years; a month counts as its mean length. */
 #define STRM_MIN_ROTATION USECS_PER_SEC
 #define STRM_MAX_ROTATION (INT64CONST(36525) * USECS_PER_DAY)
 
@@ -65,7 +65,11 @@ strm_create_stream_contract(const char *ref, StrmFaults *faults)
 	int			id;
 	StrmContract *contract;
 
-	strm_contract_parse_ref(ref, &handle, &name, &version);
+	if (!strm_contract_split_ref(ref, &handle, &name, &version))
+	{
+		strm_faults_add(faults, "\"%s\" is not a data contract: a reference is handle/name/major.minor.patch.", ref);
+		return NULL;
+	}
 	id = strm_catalog_contract_id(handle, name, version);
 	if (id == 0)
 	{
@@ -101,7 +105,7 @@ strm_create_stream_check_rotation(const Interval *rotation, StrmFaults *faults)
 {
 	/* 128 bits are not needed: the limits on the fields are far below what overflows */
 	double		span = (double) rotation->time + rotation->day * (double) USECS_PER_DAY +
-		rotation->month * 30.0 * USECS_PER_DAY;
+		rotation->month * (DAYS_PER_YEAR / MONTHS_PER_YEAR) * USECS_PER_DAY;
 
 	if (span < STRM_MIN_ROTATION || span > STRM_MAX_ROTATION)
 		strm_faults_add(faults, "key_rotation must be between 1 second and 100 years.");

@@ -115,8 +115,8 @@ strm_contract_is_ref_part(const char *part)
 	return length >= 1 && length <= 100 && !strm_names_has_control(part);
 }
 
-void
-strm_contract_parse_ref(const char *ref, char **handle, char **name, char **version)
+bool
+strm_contract_split_ref(const char *ref, char **handle, char **name, char **version)
 {
 	const char *first = strchr(ref, '/');
 	const char *second = first == NULL ? NULL : strchr(first + 1, '/');
@@ -130,13 +130,20 @@ strm_contract_parse_ref(const char *ref, char **handle, char **name, char **vers
 		valid = strm_contract_is_ref_part(*handle) && strm_contract_is_ref_part(*name) &&
 			strm_contract_parse_version(second + 1, numbers);
 	}
-	if (!valid)
+	if (valid)
+		*version = psprintf("%d.%d.%d", numbers[0], numbers[1], numbers[2]);
+	return valid;
+}
+
+void
+strm_contract_parse_ref(const char *ref, char **handle, char **name, char **version)
+{
+	if (!strm_contract_split_ref(ref, handle, name, version))
 		ereport(ERROR,
 				(errcode(STRM_ERR_ARGUMENT),
 				 errmsg("\"%s\" is not a reference to a data contract", ref),
 				 errdetail("A reference is handle/name/major.minor.patch; handle and name have 1 to 100 characters."),
 				 errhint("For example: acme/clickstream/1.0.0.")));
-	*version = psprintf("%d.%d.%d", numbers[0], numbers[1], numbers[2]);
 }
 
 char *

@@ -96,9 +96,12 @@ extern void strm_contract_validate(const StrmContract *contract, int ordinal, co
 extern bool strm_contract_has_validation(const StrmContract *contract, int ordinal);
 
 /*
- * Splits "handle/name/1.0.0"; raises 22023 when it is not of that form. Results in the current context; version is canonical
+ * Splits "handle/name/1.0.0"; false when it is not of that form. Results in the current context; version is canonical
  * (01.0.0 gives 1.0.0), so that equal versions have equal texts.
  */
+extern bool strm_contract_split_ref(const char *ref, char **handle, char **name, char **version);
+
+/* The same; raises 22023 when it is not of that form. */
 extern void strm_contract_parse_ref(const char *ref, char **handle, char **name, char **version);
 
 /* The three numbers of a version; false when it is none. */

@@ -5,9 +5,9 @@
  *	  The insert trigger's argument is the stream's id. It works on the stream's table and its partitions only: as the trigger of
  *	  any other table it would make authentic rows for whoever owns that table.
  *
- *	  A row that arrives with a seal was written by a server before (a data-only restore, a copy). It is stored unchanged if the
- *	  inserter owns the stream and the seal is authentic, or can no longer be checked because the key was destroyed. A data-only restore
- *	  loads streams before the extension's own tables, so a stream that is not registered yet takes sealed rows from its owner
+ *	  A row that arrives with a seal was written by a server before (a data-only restore, a copy). It is stored unchanged, whatever the
+ *	  state of its contract by now, if the inserter owns the stream and the seal is authentic, or can no longer be checked because the
+ *	  key was destroyed. A data-only restore loads streams before the extension's own tables, so a stream that is not registered yet takes sealed rows from its owner
  *	  unchecked: reading checks every row anyway.
  */
 #include "postgres.h"
@@ -84,11 +84,6 @@ strm_trigger_resolve(StrmTriggerState *state, TriggerData *data)
 	if (state->stream == NULL)
 		return;
 	strm_trigger_check_relation(state->stream, relation);
-	if (state->stream->contract->state != STRM_CONTRACT_ACTIVE)
-		ereport(ERROR,
-				errcode(STRM_ERR_STATE),
-				errmsg("data contract \"%s\" is not active", strm_contract_ref(state->stream->contract)),
-				errhint("Use strm.activate_data_contract()."));
 	state->layout = strm_layout_make(state->stream, RelationGetDescr(relation));
 }
 
@@ -193,6 +188,11 @@ strm_trigger_encrypt(StrmTriggerState *state, TriggerData *data)
 				errcode(STRM_ERR_STATE),
 				errmsg("table \"%s\" is not registered as a stream", RelationGetRelationName(relation)),
 				errhint("If it was restored from a dump, restore the tables of schema strm, too."));
+	if (state->stream->contract->state != STRM_CONTRACT_ACTIVE)
+		ereport(ERROR,
+				errcode(STRM_ERR_STATE),
+				errmsg("data contract \"%s\" is not active", strm_contract_ref(state->stream->contract)),
+				errhint("Use strm.activate_data_contract()."));
 	strm_master_key_require();
 	strm_trigger_check_timestamp(state, relation, values, nulls);
 	strm_encrypt_row(state->stream, state->layout, state->timestamp, values, nulls);
