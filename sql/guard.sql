@@ -41,6 +41,14 @@ ALTER TABLE clicks SET UNLOGGED;
 -- the owner: constraints
 ALTER TABLE clicks DROP CONSTRAINT strm_ciphertext;
 ALTER TABLE clicks RENAME CONSTRAINT strm_ciphertext TO other;
+-- a constraint of that name that does not check, or not all, is none
+ALTER TABLE clicks DROP CONSTRAINT strm_ciphertext, ADD CONSTRAINT strm_ciphertext CHECK (true);
+ALTER TABLE clicks DROP CONSTRAINT strm_ciphertext, ADD CONSTRAINT strm_ciphertext CHECK (strm.check_ciphertext(session, customer_id));
+ALTER TABLE clicks DROP CONSTRAINT strm_ciphertext, ADD CONSTRAINT strm_ciphertext CHECK (strm.check_ciphertext(session, customer_id, NULL::text[]));
+ALTER TABLE clicks DROP CONSTRAINT strm_ciphertext, ADD CONSTRAINT strm_ciphertext CHECK (strm.check_ciphertext(session, customer_id, tags) OR true);
+BEGIN;
+ALTER TABLE clicks DROP CONSTRAINT strm_ciphertext, ADD CONSTRAINT strm_ciphertext CHECK (strm.check_ciphertext(session, customer_id, tags));
+ROLLBACK;
 -- the owner: triggers
 ALTER TABLE clicks DISABLE TRIGGER strm_encrypt;
 ALTER TABLE clicks DISABLE TRIGGER USER;

@@ -19,10 +19,11 @@ CREATE EVENT TRIGGER strm_guard_command_start ON ddl_command_start
   WHEN TAG IN ('DROP EXTENSION', 'DROP OWNED', 'DROP SCHEMA')
   EXECUTE FUNCTION strm.guard_command_start();
 
--- Every way to rename, retype, disable or add something: tables' columns are renamed by ALTER VIEW and its kin, too.
+-- Every way to rename, retype, disable or add something: tables' columns are renamed by ALTER VIEW and its kin, too. Partitions
+-- are made by CREATE TABLE, which CREATE SCHEMA may contain, as it may CREATE TRIGGER.
 CREATE EVENT TRIGGER strm_guard_command_end ON ddl_command_end
   WHEN TAG IN ('ALTER FOREIGN TABLE', 'ALTER MATERIALIZED VIEW', 'ALTER RULE', 'ALTER TABLE', 'ALTER TRIGGER', 'ALTER TYPE',
-               'ALTER VIEW', 'CREATE RULE', 'CREATE TRIGGER')
+               'ALTER VIEW', 'CREATE FOREIGN TABLE', 'CREATE RULE', 'CREATE SCHEMA', 'CREATE TABLE', 'CREATE TRIGGER')
   EXECUTE FUNCTION strm.guard_command_end();
 
 CREATE EVENT TRIGGER strm_guard_drop ON sql_drop

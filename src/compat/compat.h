@@ -54,6 +54,13 @@ extern int	no_such_variable
 #define strm_index_beginscan(heap, index, snapshot, nkeys, norderbys) index_beginscan(heap, index, snapshot, NULL, nkeys, norderbys)
 #endif
 
+/* 18 has CHECK constraints that are not enforced. */
+#if PG_VERSION_NUM < 180000
+#define strm_check_is_enforced(check) true
+#else
+#define strm_check_is_enforced(check) ((check)->ccenforced)
+#endif
+
 /* 16 did the same to the privilege checks. */
 #if PG_VERSION_NUM < 160000
 #define strm_schema_aclcheck(schema, roleid, mode) pg_namespace_aclcheck(schema, roleid, mode)

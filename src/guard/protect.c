@@ -33,6 +33,7 @@
 #include "catalog/registry.h"
 #include "catalog/stream.h"
 #include "common/errors.h"
+#include "guard/definition.h"
 #include "guard/guard.h"
 #include "strm_privacy.h"
 
@@ -68,9 +69,6 @@ static const struct
 	{"strm_encrypt", "encrypt_row", TRIGGER_TYPE_INSERT},
 	{"strm_refuse_update", "refuse_update", TRIGGER_TYPE_UPDATE},
 };
-
-#define STRM_CIPHERTEXT_CONSTRAINT "strm_ciphertext"
-#define STRM_CIPHERTEXT_COLUMNS 50	/* checked by one constraint at most */
 
 /* Opens a registry table and begins a scan of it; relid: of that relation only, or all rows when invalid. */
 static bool
@@ -175,31 +173,14 @@ strm_protect_check_columns(StrmDamage *damage, Relation rel, const StrmContract 
 	}
 }
 
-static bool
-strm_protect_has_check(Relation rel, const char *name)
-{
-	TupleConstr *constraints = RelationGetDescr(rel)->constr;
-
-	for (int i = 0; constraints != NULL && i < constraints->num_check; i++)
-	{
-		if (strcmp(constraints->check[i].ccname, name) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* The constraints that refuse plaintext in a personal column exist. */
+/* The constraints that refuse plaintext in a personal column exist, and are no others of their name. */
 static void
 strm_protect_check_constraints(StrmDamage *damage, Relation rel, const StrmContract *contract)
 {
-	int			count = (contract->npersonal + STRM_CIPHERTEXT_COLUMNS - 1) / STRM_CIPHERTEXT_COLUMNS;
-
-	for (int i = 1; i <= count; i++)
+	for (int i = 0; i < strm_definition_ciphertext_constraints(contract); i++)
 	{
-		char	   *name = i == 1 ? STRM_CIPHERTEXT_CONSTRAINT : psprintf("%s_%d", STRM_CIPHERTEXT_CONSTRAINT, i);
-
-		if (!strm_protect_has_check(rel, name))
-			strm_faults_add(&damage->other, "Constraint \"%s\" is missing.", name);
+		if (!strm_definition_checks_ciphertext(rel, contract, i))
+			strm_faults_add(&damage->other, "Constraint \"%s\" is missing or has another definition.", strm_definition_ciphertext_name(i));
 	}
 }
 
@@ -289,6 +270,15 @@ strm_protect_check_rules(StrmDamage *damage, Relation rel)
 	}
 }
 
+/* Rows are routed to partitions of partitions before any trigger sees them. */
+static void
+strm_protect_check_routing(StrmDamage *damage, Relation rel, const StrmContract *contract)
+{
+	if (strm_definition_routes_by_personal(rel, contract))
+		strm_faults_add(&damage->exposing, "The partition key of \"%s\" would see rows before they are encrypted.",
+						RelationGetRelationName(rel));
+}
+
 static void
 strm_protect_report(const StrmDamage *damage, Oid relid)
 {
@@ -297,7 +287,7 @@ strm_protect_report(const StrmDamage *damage, Oid relid)
 	if (damage->exposing.count > 0)
 		ereport(ERROR,
 				(errcode(STRM_ERR_PROTECTED),
-				 errmsg("stream %s may not have that rule or trigger", name),
+				 errmsg("stream %s may not have that rule, trigger or partition", name),
 				 errdetail("%s", damage->exposing.lines.data),
 				 errhint("Use an AFTER trigger: it sees what is stored.")));
 	if (damage->other.count > 0)
@@ -327,9 +317,6 @@ strm_protect_check_stream(const StrmStream *stream, bool require_triggers)
 
 		if (RelationGetRelid(rel) == stream->relid)
 		{
-			/* a crash would empty it */
-			if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
-				strm_faults_add(&damage.other, "The table is not logged.");
 			strm_protect_check_columns(&damage, rel, stream->contract);
 			strm_protect_check_constraints(&damage, rel, stream->contract);
 		}
@@ -337,6 +324,10 @@ strm_protect_check_stream(const StrmStream *stream, bool require_triggers)
 		{
 			strm_protect_check_triggers(&damage, rel, id, require_triggers);
 			strm_protect_check_rules(&damage, rel);
+			strm_protect_check_routing(&damage, rel, stream->contract);
+			/* a crash would empty it */
+			if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
+				strm_faults_add(&damage.other, "The table \"%s\" is not logged.", RelationGetRelationName(rel));
 		}
 		table_close(rel, NoLock);
 	}
