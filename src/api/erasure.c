@@ -71,32 +71,56 @@ strm_erasure_stored_subject(const StrmField *field, const pg_uuid_t *key_link, t
 											  VARSIZE_ANY_EXHDR(subject)));
 }
 
-/* Deletes the subject's rows under a shared key link; returns how many. */
+/*
+ * Runs "<verb> <stream> WHERE <of that key link and subject>"; returns how many rows it concerned. Whatever hides a row from its table's
+ * owner is an error.
+ */
+static uint64
+strm_erasure_execute(const char *verb, const StrmStream *stream, Datum key_link, Datum subject)
+{
+	const StrmField *field = &stream->contract->fields[stream->contract->subject_field];
+	Oid			types[2] = {UUIDOID, TEXTOID};
+	Datum		args[2] = {key_link, subject};
+	char	   *sql;
+	uint64		rows;
+
+	sql = psprintf("%s %s WHERE " STRM_COLUMN_KEY_LINK " OPERATOR(pg_catalog.=) $1 AND %s::pg_catalog.text OPERATOR(pg_catalog.=) $2",
+				   verb,
+				   quote_qualified_identifier(get_namespace_name(get_rel_namespace(stream->relid)), get_rel_name(stream->relid)),
+				   quote_identifier(field->column));
+	SPI_connect();
+	if (SPI_execute_with_args(sql, 2, types, args, NULL, false, 0) < 0)
+		ereport(ERROR, errcode(STRM_ERR_INTERNAL), errmsg("could not delete a data subject's rows"));
+	rows = SPI_processed;
+	SPI_finish();
+	return rows;
+}
+
+/*
+ * Deletes the subject's rows under a shared key link; returns how many. A trigger of the owner's could keep them, so they are
+ * looked for afterwards: what is reported as erased is gone.
+ */
 static uint64
 strm_erasure_delete_rows(const StrmStream *stream, const pg_uuid_t *key_link, text *subject)
 {
 	const StrmField *field = &stream->contract->fields[stream->contract->subject_field];
-	Oid			types[2] = {UUIDOID, TEXTOID};
-	Datum		args[2] = {UUIDPGetDatum(key_link), strm_erasure_stored_subject(field, key_link, subject)};
-	char	   *sql;
+	Datum		stored = strm_erasure_stored_subject(field, key_link, subject);
 	Oid			user;
 	int			context;
 	int			guc_level;
 	uint64		deleted;
 
-	sql = psprintf("DELETE FROM %s WHERE " STRM_COLUMN_KEY_LINK " OPERATOR(pg_catalog.=) $1 AND %s::pg_catalog.text OPERATOR(pg_catalog.=) $2",
-				   quote_qualified_identifier(get_namespace_name(get_rel_namespace(stream->relid)), get_rel_name(stream->relid)),
-				   quote_identifier(field->column));
 	GetUserIdAndSecContext(&user, &context);
 	SetUserIdAndSecContext(strm_catalog_relation_owner(stream->relid),
 						   context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	guc_level = NewGUCNestLevel();
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	SPI_connect();
-	if (SPI_execute_with_args(sql, 2, types, args, NULL, false, 0) < 0)
-		ereport(ERROR, errcode(STRM_ERR_INTERNAL), errmsg("could not delete a data subject's rows"));
-	deleted = SPI_processed;
-	SPI_finish();
+	(void) set_config_option("row_security", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	deleted = strm_erasure_execute("DELETE FROM", stream, UUIDPGetDatum(key_link), stored);
+	if (strm_erasure_execute("SELECT FROM", stream, UUIDPGetDatum(key_link), stored) > 0)
+		strm_ereport_private(errcode(STRM_ERR_STATE),
+							 errmsg("rows of a data subject could not be deleted from stream \"%s\"", get_rel_name(stream->relid)),
+							 errhint("A trigger of the table keeps them. Disable it and try again."));
 	AtEOXact_GUC(true, guc_level);
 	SetUserIdAndSecContext(user, context);
 	return deleted;
@@ -132,6 +156,8 @@ strm_erasure_subject(text *subject, StrmErasure *erasure)
 			erasure->deleted += strm_erasure_delete_rows(stream, key_link, subject);
 		erasure->shared++;
 		strm_erasure_write("DELETE FROM strm.data_subject_link WHERE key_link = $1 AND subject_hash = $2", key_link, &hash);
+		/* sessions remember which subjects are registered: the next row of this one must be registered again */
+		strm_catalog_move_generation();
 	}
 }
 

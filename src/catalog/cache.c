@@ -8,7 +8,8 @@
  *	  relation changes nothing.
  *
  *	  data_key and data_subject_link are written by every new session of a stream, so they are not among the tables that
- *	  move the generation; their readers must not cache the absence of a row.
+ *	  move the generation; their readers must not cache the absence of a row, and who deletes from them says so
+ *	  (strm_catalog_move_generation).
  */
 #include "postgres.h"
 
@@ -100,6 +101,12 @@ uint64
 strm_catalog_generation(void)
 {
 	return cache.generation;
+}
+
+void
+strm_catalog_move_generation(void)
+{
+	CacheInvalidateRelcacheByRelid(strm_catalog_table(STRM_TABLE_DATA_KEY_TOMBSTONE));
 }
 
 /* OID of a relation of schema strm, or an error that says what is missing. */

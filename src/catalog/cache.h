@@ -58,6 +58,12 @@ extern bool strm_catalog_exists(void);
  */
 extern uint64 strm_catalog_generation(void);
 
+/*
+ * Moves the generation of every backend when this transaction commits, and of this one with the next command: for changes of other
+ * tables that caches depend on.
+ */
+extern void strm_catalog_move_generation(void);
+
 /* Registers the invalidation callback; called once, by _PG_init. */
 extern void strm_catalog_init(void);
 

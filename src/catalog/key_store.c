@@ -292,7 +292,8 @@ strm_key_store_has_subject(Relation links, const pg_uuid_t *key_link, const pg_u
 	{
 		HeapTupleHeader header = ((HeapTupleTableSlot *) slot)->tuple->t_data;
 
-		if (TransactionIdIsValid(dirty.xmin))
+		/* not committed yet, or about to be deleted */
+		if (TransactionIdIsValid(dirty.xmin) || TransactionIdIsValid(dirty.xmax))
 			continue;
 		kept = true;
 		*committed = !TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(header));
