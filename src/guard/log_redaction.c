@@ -122,9 +122,12 @@ strm_log_indirect(const char *text)
 	return false;
 }
 
-/* Does what this session is doing concern a stream, as far as can be known now? Errs towards true. */
+/*
+ * Does what this session is doing concern a stream, as far as can be known now? Errs towards true. The client's text need not name one: a
+ * function may put a statement together that does, and that fails before it is executed.
+ */
 static bool
-strm_log_concerned(void)
+strm_log_concerned(const ErrorData *edata)
 {
 	if (!OidIsValid(MyDatabaseId))
 		return false;
@@ -136,7 +139,9 @@ strm_log_concerned(void)
 		return true;
 	if (strm_watched_empty())
 		return false;
-	return strm_watched_text(debug_query_string) || strm_log_indirect(debug_query_string);
+	return strm_watched_text(debug_query_string) || strm_log_indirect(debug_query_string) ||
+		(edata->internalquery != NULL && strm_watched_text(edata->internalquery)) ||
+		(edata->context != NULL && strm_watched_text(edata->context));
 }
 
 /* Is it a message of this library? Those never carry a value. */
@@ -263,12 +268,12 @@ strm_log_emit(ErrorData *edata)
 
 	if (edata->elevel == LOG || edata->elevel == LOG_SERVER_ONLY)
 	{
-		if (!edata->hide_stmt && strm_log_concerned())
+		if (!edata->hide_stmt && strm_log_concerned(edata))
 			edata->hide_stmt = edata->hide_ctx = true;
 		if (strm_log_quotes_others(edata))
 			strm_log_redact_details(edata);
 	}
-	else if (strm_log_concerned())
+	else if (strm_log_concerned(edata))
 		strm_log_redact(edata);
 	else if (strm_log_quotes_others(edata))
 		strm_log_redact_details(edata);

@@ -82,6 +82,10 @@ BEGIN
   EXECUTE format('INSERT INTO %I (session) VALUES ($1)', tab || 'cks') USING s;
   PERFORM s::int;
 END $$;
+CREATE FUNCTION badly(tab text, s text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  EXECUTE format('INSERT INTO %I (session) VALUES (%L, no_such_function(%L))', tab || 'cks', s, s);
+END $$;
 CREATE FUNCTION gossip() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   RAISE EXCEPTION 'it was %', TG_ARGV[0] USING DETAIL = TG_ARGV[0], HINT = TG_ARGV[0];
@@ -114,6 +118,7 @@ my @cases = (
 	[ 'through a function' => "SELECT take_click('$m', '$m')" ],
 	[ 'function, before it reaches the stream' => "SELECT take_early('$m')" ],
 	[ 'function that makes up the name' => "SELECT quietly('cli', '$m')" ],
+	[ 'function that puts a statement together that cannot be parsed' => "SELECT badly('cli', '$m')" ],
 	[ 'anonymous block' => "DO \$\$ BEGIN INSERT INTO clicks (session, conversion) VALUES ('$m', '$m'); END \$\$" ],
 	[ 'prepared statement' => "PREPARE p (text, int) AS INSERT INTO clicks (session, conversion) VALUES (\$1, \$2)", "EXECUTE p ('$m', '$m')" ],
 	[ 'prepared statement, at run time' => "PREPARE p (text) AS INSERT INTO clicks (session, yes) VALUES ('s', \$1)", "EXECUTE p ('$m')" ],
