@@ -90,6 +90,7 @@ strm_contract($node, 'acme/scan/1.0.0',
 strm_contract($node, 'acme/gone/1.0.0', [ [ 'session', 'STRING', 1 ] ]);
 $node->safe_psql('postgres', "SELECT strm.create_stream('gone', contract => 'acme/gone/1.0.0'), strm.archive_data_contract('acme/gone/1.0.0')");
 $node->safe_psql('postgres', <<'SQL');
+SELECT strm.create_stream('parts', contract => 'acme/scan/1.0.0', partition_by => '1 day'), strm.create_derived_stream('parts', '{1}');
 SELECT strm.create_stream('clicks', contract => 'acme/scan/1.0.0', key_rotation => '1 second'),
        strm.create_stream('other', contract => 'acme/scan/1.0.0'), strm.create_derived_stream('clicks', purposes => '{1}');
 CREATE UNIQUE INDEX clicks_ref ON clicks (ref);
@@ -187,7 +188,7 @@ my @stored = (
 	[ copycsv => "COPY clicks ($columns) FROM STDIN (FORMAT csv);\n" . (tsv('copycsv') =~ s/\t/,/gr) . "\\.\n" ],
 	[ copyfile => "COPY clicks ($columns) FROM '" . file('copyfile', tsv('copyfile')) . "'" ],
 	[ copybinary => "COPY clicks (strm_consent_levels, session, customer, email, url) FROM '" . file('copybinary', binary('copybinary')) . "' (FORMAT binary)" ],
-	[ freeze => "CREATE TABLE nothing (); \\copy clicks ($columns) FROM '" . file('freeze', tsv('freeze')) . "'" ],
+	[ copyclient => "\\copy clicks ($columns) FROM '" . file('copyclient', tsv('copyclient')) . "'" ],
 	[ long => insert('long', email => "'" . mark('long', 'e') . '@' . noise(300_000) . mark('long', 'end') . "'", words => "'{" . mark('long', 'w') . noise(100_000) . "}'") ],
 	[ longkey => insert('longkey', session => "'" . mark('longkey', 's') . noise(50_000) . "'", customer => "'" . mark('longkey', 'c') . noise(900) . "'") ],
 	[ longcopy => "COPY clicks ($columns) FROM STDIN;\n" . tsv('longcopy', email => mark('longcopy', 'e') . '@' . noise(200_000)) . "\\.\n" ],
@@ -215,6 +216,12 @@ my @refused = (
 	[ 'forged seal' => 1, insert('seal') =~ s/\(strm_/(strm_seal, strm_/r =~ s/VALUES \(/VALUES ('x', /r ],
 	[ 'two-dimensional' => 1, insert('dimensions', words => "'{{" . mark('dimensions', 'w') . "}}'") ],
 	[ update => 1, "UPDATE clicks SET email = '" . mark('update', 'e') . "'" ],
+	[ 'on conflict do update' => 1, insert('upsert') =~ s/\(strm_/(ref, strm_/r =~ s/VALUES \(/VALUES ('taken', /r
+		  . " ON CONFLICT (ref) DO UPDATE SET email = EXCLUDED.email, session = '" . mark('upsert', 'u') . "'" ],
+	[ 'into a derived stream' => 1, 'INSERT INTO clicks_1 (session, email) VALUES (' . join(', ', map { "'" . mark('derived', $_) . "'" } 's', 'e') . ')' ],
+	[ 'update of a derived stream' => 1, "UPDATE clicks_1 SET email = '" . mark('derived2', 'e') . "'" ],
+	[ 'statement timeout' => 0, "SET statement_timeout = '50ms'; INSERT INTO clicks (session, email, url) SELECT '" . mark('timeout', 's')
+		  . "', '" . mark('timeout', 'e') . "\@', 'https://' || pg_sleep(100)" ],
 	[ 'failed cast of a column' => 0, insert('cast') =~ s/\(strm_/(conversion, strm_/r =~ s/VALUES \(/"VALUES ('" . mark('cast', 'n') . "', "/er ],
 	[ 'failed cast' => 0, insert('cast2', session => "'" . mark('cast2', 's') . "'::int") ],
 	[ 'failed cast of consent' => 0, insert('cast3', levels => "'{" . mark('cast3', 'l') . "}'") ],
@@ -266,6 +273,24 @@ for my $case (@ignored)
 	is($err, '', "$case->[0]: no error");
 }
 is($rows->(), $before, 'what was refused stored nothing');
+
+# partitions: the rows of the present, then, with its partition detached, the default one, from where they are moved
+my $today = $node->safe_psql('postgres', insert('part') =~ s/clicks/parts/r . ' RETURNING tableoid::regclass');
+$node->safe_psql('postgres', insert('direct') =~ s/clicks/$today/r);
+my $plain = "(strm_contract_version, strm_nonce, strm_timestamp, strm_key_link, strm_seal, session, url) VALUES ('1.0.0', 1, now(), gen_random_uuid(), 'x', '%s', 'https://x')";
+for my $case ([ 'partition: validation' => insert('part2', url => "'ftp'") =~ s/clicks/parts/r ],
+	[ 'partition: validation, directly' => insert('part3', url => "'ftp'") =~ s/clicks/$today/r ],
+	[ 'partition: triggers disabled' => "BEGIN; ALTER TABLE $today DISABLE TRIGGER ALL; INSERT INTO $today " . sprintf($plain, mark('part4', 's')) . '; COMMIT' ],
+	[ 'partition: detached' => "ALTER TABLE parts DETACH PARTITION $today; INSERT INTO $today " . sprintf($plain, mark('part5', 's')) ])
+{
+	my ($rc, $out, $err) = $node->psql('postgres', $case->[1]);
+	like($err, qr/ERROR/, "$case->[0]: fails");
+	unlike($err, qr/$personal/, "$case->[0]: the message has no value");
+}
+my $default = $node->safe_psql('postgres', insert('default') =~ s/clicks/parts/r . ' RETURNING tableoid::regclass');
+isnt($default, $today, 'a row went to another partition');
+$node->safe_psql('postgres', "DROP TABLE $today; SELECT strm.create_partitions('parts')");
+is($node->safe_psql('postgres', 'SELECT d.session, p.tableoid::regclass FROM parts_1 d JOIN parts p USING (strm_key_link)'), "$personal-default-s|$today", 'it was moved');
 
 # bind parameters of the extended protocol
 my $script = file('extended.sql', "\\set url random(1, 2)\nINSERT INTO clicks (strm_consent_levels, session, customer, email, url) VALUES ('{1}', :s, :s, :e, :u);\n");
