@@ -96,7 +96,14 @@ strm_consent_normalize(ArrayType *levels)
 		if (i > 0 && values[i] <= values[i - 1])
 			normal = false;
 	}
-	return normal ? levels : strm_consent_sort(values, count);
+	if (!normal)
+		levels = strm_consent_sort(values, count);
+	if (ARR_DIMS(levels)[0] > STRM_MAX_CONSENT_LEVELS)
+		ereport(ERROR,
+				(errcode(STRM_ERR_LIMIT),
+				 errmsg("too many consent levels"),
+				 errdetail("The limit is %d different ones.", STRM_MAX_CONSENT_LEVELS)));
+	return levels;
 }
 
 bool

@@ -7,9 +7,12 @@
 
 #include "utils/array.h"
 
+/* Different levels that a row may have: a seal counts them in two bytes. */
+#define STRM_MAX_CONSENT_LEVELS 65535
+
 /*
  * One-dimensional, sorted, unique int4[] of what the producer sent; NULL gives {}. Raises 22023 on a NULL element, a
- * negative level, or more than one dimension. The result is new, in the current context, unless levels was normal.
+ * negative level, or more than one dimension, 54000 on too many levels. The result is new, in the current context, unless levels was normal.
  */
 extern ArrayType *strm_consent_normalize(ArrayType *levels);
 

@@ -11,16 +11,22 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "common/errors.h"
 #include "contract/consent.h"
+#include "crypto/base64.h"
+#include "crypto/envelope.h"
 #include "strm_privacy.h"
 #include "transform/encrypt.h"
 #include "transform/value.h"
 
 /* Longest id of a data subject, in bytes. */
 #define STRM_MAX_SUBJECT_SIZE 1024
+
+/* Most elements of a personal array: an array of more ciphertexts could not be stored. */
+#define STRM_MAX_ELEMENTS ((int) (MaxAllocSize / (VARHDRSZ + STRM_BASE64_SIZE(STRM_ENVELOPE_OVERHEAD))))
 
 /* The elements of one field's value, in canonical text. A scalar has one element. */
 typedef struct StrmPlain
@@ -91,9 +97,9 @@ strm_encrypt_canonical(const StrmField *field, Datum value, const char **canonic
 	return strm_value_canonical(field, VARDATA_ANY(string), VARSIZE_ANY_EXHDR(string), &buffer, canonical, size);
 }
 
-/* Splits an array value into plain's elements; false when it has more than one dimension. */
+/* Splits an array value into plain's elements; false, and notes why, when it has too many elements or dimensions. */
 static bool
-strm_encrypt_split(const StrmField *field, Datum value, StrmPlain *plain, Datum **elements)
+strm_encrypt_split(const StrmField *field, Datum value, StrmPlain *plain, Datum **elements, StrmRowFaults *faults)
 {
 	ArrayType  *array = DatumGetArrayTypeP(value);
 	int16		len;
@@ -101,7 +107,15 @@ strm_encrypt_split(const StrmField *field, Datum value, StrmPlain *plain, Datum 
 	char		align;
 
 	if (ARR_NDIM(array) > 1)
+	{
+		strm_encrypt_fault(faults, STRM_ERR_TYPE, "has more than one dimension", field);
 		return false;
+	}
+	if (ARR_NDIM(array) == 1 && ARR_DIMS(array)[0] > STRM_MAX_ELEMENTS)
+	{
+		strm_encrypt_fault(faults, STRM_ERR_LIMIT, "has too many elements", field);
+		return false;
+	}
 	get_typlenbyvalalign(ARR_ELEMTYPE(array), &len, &byval, &align);
 	deconstruct_array(array, ARR_ELEMTYPE(array), len, byval, align, elements, &plain->nulls, &plain->n);
 	plain->text = palloc(Max(plain->n, 1) * sizeof(char *));
@@ -126,11 +140,8 @@ strm_encrypt_read(const StrmField *field, Datum value, bool null, StrmPlain *pla
 	}
 	if (field->repeated)
 	{
-		if (!strm_encrypt_split(field, value, plain, &elements))
-		{
-			strm_encrypt_fault(faults, STRM_ERR_TYPE, "has more than one dimension", field);
+		if (!strm_encrypt_split(field, value, plain, &elements, faults))
 			return;
-		}
 	}
 	else
 	{

@@ -10,6 +10,7 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "common/errors.h"
@@ -64,7 +65,7 @@ static StrmSealRow last_verified;
 static pg_noinline void
 strm_seal_grow(StrmSealMessage *message, Size size)
 {
-	Size		room = Max(message->room * 2, message->used + size);
+	Size		room = Max(Min(message->room * 2, MaxAllocSize), message->used + size);
 
 	if (message->data == message->stack)
 	{
