@@ -101,6 +101,8 @@ is($rc, 0, 'CREATE EXTENSION after a rollback');
 is(slurp_file($file), $made, 'it is unchanged');
 
 $node->safe_psql('postgres', "SELECT strm.create_purpose(1, 'One')");
+command_like([ 'pg_dumpall', '--roles-only', '-d', $node->connstr('postgres') ],
+	qr/^COMMENT ON ROLE strm_admin IS 'strm_privacy: this cluster has a master key';$/m, 'pg_dumpall takes along that there is a key');
 strm_contract($node, 'acme/click/1.0.0', [ [ 'session', 'STRING', 1 ], [ 'email', 'STRING', 1 ], [ 'customer', 'STRING', 1 ] ],
 	'"dataSubjectField": "customer"');
 $node->safe_psql('postgres', "SELECT strm.create_stream('clicks', contract => 'acme/click/1.0.0'), strm.create_derived_stream('clicks', purposes => '{1}')");
