@@ -142,6 +142,9 @@ strm_key_store_consider(TupleTableSlot *slot, const SnapshotData *dirty, const p
 	int			order;
 	bool		kept = !TransactionIdIsValid(dirty->xmin);
 
+	/* about to be destroyed: what is encrypted under it now would be lost */
+	if (TransactionIdIsValid(dirty->xmax))
+		return;
 	slot_getallattrs(slot);
 	if (memcmp(DatumGetUUIDP(slot->tts_values[KEY_OWNER - 1])->data, owner->data, UUID_LEN) != 0 ||
 		memcmp(DatumGetUUIDP(slot->tts_values[KEY_LOOKUP - 1])->data, lookup->data, UUID_LEN) != 0 ||

@@ -268,9 +268,16 @@ strm_data_key_hash(StrmHashKey which, const uint8 *prefix, Size prefix_size, con
 }
 
 bool
-strm_data_key_subject_hash(const char *subject, Size size, pg_uuid_t *hash)
+strm_data_key_hash_subject(const char *subject, Size size, pg_uuid_t *hash)
 {
 	return strm_data_key_hash(STRM_HASH_KEY_SUBJECT, NULL, 0, subject, size, hash);
+}
+
+bool
+strm_data_key_subject_hash(const char *subject, Size size, pg_uuid_t *hash)
+{
+	strm_data_key_refresh();
+	return strm_data_key_hash_subject(subject, size, hash);
 }
 
 /* A new cache entry for row's key. siv_key is that of an imported key, NULL for one that follows from root. */

@@ -37,7 +37,7 @@ strm_data_key_register_subject(StrmDataKey *key, const char *subject, Size size)
 	if (strm_cached_text_equals(&entry->subject, subject, size))
 		return;
 
-	(void) strm_data_key_subject_hash(subject, size, &hash);
+	(void) strm_data_key_hash_subject(subject, size, &hash);
 	if (!strm_key_cache_has_subject(&key->key_link, &hash))
 	{
 		bytea	   *cipher = strm_data_subject_encrypt(key, subject, size);
