@@ -34,6 +34,6 @@ CREATE TABLE strm.data_subject_link (
   subject bytea NOT NULL,
   PRIMARY KEY (key_link, subject_hash, copy)
 );
-COMMENT ON TABLE strm.data_subject_link IS 'Which data subjects a key link concerns. subject_hash: keyed hash of the subject id; subject: the id, encrypted under the key of the link, so that it goes when the key goes. copy as in strm.data_key';
+COMMENT ON TABLE strm.data_subject_link IS 'Which data subjects a key link concerns. subject_hash: keyed hash of the subject id; subject: the id, encrypted under the key of the link, so that it goes when the key goes; empty once the subject was erased while the key serves others. copy as in strm.data_key';
 CREATE INDEX data_subject_link_subject_idx ON strm.data_subject_link (subject_hash);
 SELECT pg_catalog.pg_extension_config_dump('strm.data_subject_link', '');

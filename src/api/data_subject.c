@@ -33,7 +33,7 @@ static const char key_links_sql[] =
 "  k.window_start + COALESCE(p.retention, interval '" STRM_DEFAULT_RETENTION "') "
 "FROM strm.data_subject_link l JOIN strm.data_key k ON k.key_link = l.key_link "
 "LEFT JOIN strm.stream s ON s.id = l.owner LEFT JOIN strm.policy p ON p.id = s.policy_id "
-"WHERE l.subject_hash = $1 AND NOT EXISTS (SELECT FROM strm.data_key_tombstone t WHERE t.key_link = l.key_link) "
+"WHERE l.subject_hash = $1 AND l.subject <> '' AND NOT EXISTS (SELECT FROM strm.data_key_tombstone t WHERE t.key_link = l.key_link) "
 "ORDER BY l.key_link";
 
 static const char subjects_sql[] =
@@ -41,7 +41,7 @@ static const char subjects_sql[] =
 "  (pg_catalog.array_agg(l.key_link ORDER BY l.key_link, l.copy))[1], "
 "  (pg_catalog.array_agg(l.subject ORDER BY l.key_link, l.copy))[1] "
 "FROM strm.data_subject_link l WHERE ($1 IS NULL OR l.subject_hash > $1) "
-"AND NOT EXISTS (SELECT FROM strm.data_key_tombstone t WHERE t.key_link = l.key_link) "
+"AND l.subject <> '' AND NOT EXISTS (SELECT FROM strm.data_key_tombstone t WHERE t.key_link = l.key_link) "
 "GROUP BY l.subject_hash ORDER BY l.subject_hash LIMIT $2";
 
 /* Appends the key links of one subject to a result set. */

@@ -5,6 +5,8 @@
  *	  A tombstone and the removal of the key's rows commit together. A transaction that uses the key at the same time may still commit a
  *	  copy of its row; the tombstone overrides it. Rows under a key link that serves other data subjects too are deleted from the stream, as
  *	  its table's owner and in a security-restricted operation, so that no trigger or rule of a user runs with other rights.
+ *	  The subject's id is taken out of its link then, but the link stays: a transaction that was writing a row of that subject may
+ *	  rely on it, and what it commits later can be found and erased by another call.
  */
 #include "postgres.h"
 
@@ -38,8 +40,10 @@ typedef struct StrmErasure
 
 static const char links_sql[] =
 "SELECT l.key_link, l.owner, "
-"  EXISTS (SELECT FROM strm.data_subject_link o WHERE o.key_link = l.key_link AND o.subject_hash <> $1) "
-"FROM (SELECT DISTINCT key_link, owner FROM strm.data_subject_link WHERE subject_hash = $1) l "
+"  EXISTS (SELECT FROM strm.data_subject_link o WHERE o.key_link = l.key_link AND o.subject_hash <> $1 AND o.subject <> ''), "
+"  l.listed "
+"FROM (SELECT key_link, owner, pg_catalog.bool_or(subject <> '') AS listed FROM strm.data_subject_link "
+"      WHERE subject_hash = $1 GROUP BY key_link, owner) l "
 "WHERE NOT EXISTS (SELECT FROM strm.data_key_tombstone t WHERE t.key_link = l.key_link) ORDER BY l.key_link";
 
 /* Runs a statement that takes a key link, and perhaps an owner or a subject's hash. */
@@ -108,7 +112,10 @@ strm_erasure_delete_rows(const StrmStream *stream, const pg_uuid_t *key_link, te
 	Oid			user;
 	int			context;
 	int			guc_level;
-	uint64		deleted;
+	uint64		deleted = 0;
+	uint64		last;
+	uint64		found = 0;
+	uint64		left;
 
 	GetUserIdAndSecContext(&user, &context);
 	SetUserIdAndSecContext(strm_catalog_relation_owner(stream->relid),
@@ -116,8 +123,15 @@ strm_erasure_delete_rows(const StrmStream *stream, const pg_uuid_t *key_link, te
 	guc_level = NewGUCNestLevel();
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	(void) set_config_option("row_security", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	deleted = strm_erasure_execute("DELETE FROM", stream, UUIDPGetDatum(key_link), stored);
-	if (strm_erasure_execute("SELECT FROM", stream, UUIDPGetDatum(key_link), stored) > 0)
+	/* again while there are rows that were committed meanwhile */
+	do
+	{
+		left = found;
+		last = strm_erasure_execute("DELETE FROM", stream, UUIDPGetDatum(key_link), stored);
+		deleted += last;
+		found = strm_erasure_execute("SELECT FROM", stream, UUIDPGetDatum(key_link), stored);
+	} while (found > 0 && (last > 0 || left == 0));
+	if (found > 0)
 		strm_ereport_private(errcode(STRM_ERR_STATE),
 							 errmsg("rows of a data subject could not be deleted from stream \"%s\"", get_rel_name(stream->relid)),
 							 errhint("A trigger of the table keeps them. Disable it and try again."));
@@ -144,6 +158,7 @@ strm_erasure_subject(text *subject, StrmErasure *erasure)
 		Datum	   *row = &links->values[i * links->ncolumns];
 		pg_uuid_t  *key_link = DatumGetUUIDP(row[0]);
 		StrmStream *stream;
+		uint64		deleted;
 
 		if (!DatumGetBool(row[2]))
 		{
@@ -152,10 +167,14 @@ strm_erasure_subject(text *subject, StrmErasure *erasure)
 			continue;
 		}
 		stream = strm_catalog_stream(DatumGetUUIDP(row[1]));
+		deleted = 0;
 		if (stream != NULL && stream->contract->subject_field >= 0)
-			erasure->deleted += strm_erasure_delete_rows(stream, key_link, subject);
-		erasure->shared++;
-		strm_erasure_write("DELETE FROM strm.data_subject_link WHERE key_link = $1 AND subject_hash = $2", key_link, &hash);
+			deleted = strm_erasure_delete_rows(stream, key_link, subject);
+		erasure->deleted += deleted;
+		if (deleted > 0 || DatumGetBool(row[3]))
+			erasure->shared++;
+		strm_erasure_write("UPDATE strm.data_subject_link SET subject = '' WHERE key_link = $1 AND subject_hash = $2 AND subject <> ''",
+						   key_link, &hash);
 		/* sessions remember which subjects are registered: the next row of this one must be registered again */
 		strm_catalog_move_generation();
 	}

@@ -295,8 +295,14 @@ strm_key_store_has_subject(Relation links, const pg_uuid_t *key_link, const pg_u
 	{
 		HeapTupleHeader header = ((HeapTupleTableSlot *) slot)->tuple->t_data;
 
-		/* not committed yet, or about to be deleted */
+		Datum		id;
+		bool		isnull;
+
+		/* not committed yet, or being erased, or what an erasure left */
 		if (TransactionIdIsValid(dirty.xmin) || TransactionIdIsValid(dirty.xmax))
+			continue;
+		id = slot_getattr(slot, SUBJECT_ID, &isnull);
+		if (isnull || VARSIZE_ANY_EXHDR(DatumGetPointer(id)) == 0)
 			continue;
 		kept = true;
 		*committed = !TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(header));
