@@ -203,6 +203,12 @@ SELECT :'LAST_ERROR_MESSAGE' !~ 'planted' AS no_value;
 SELECT strm.create_partitions('days', 1);
 INSERT INTO days (id, who) VALUES ('a', 'b') RETURNING who ~ '=$|^A';
 
+-- events in JSON, in and out; simulated ones
+SELECT strm.ingest('weeks', '{"strmMeta": {"eventContractRef": "regress/parted/1.0.0", "consentLevels": [1, 2], "timestamp": 1}, "id": "a", "who": "b", "n": 1}') IS NOT NULL AS ingested;
+SELECT count(*) FROM strm.events('weeks');
+SELECT strm.simulate_random_events('weeks', events => 50) AS simulated;
+SELECT count(*), count(DISTINCT tableoid) AS partitions, bool_and(id ~ '^[A-Za-z0-9+/]{28,}=*$') AS ciphertext FROM weeks;
+
 -- sealed rows, deletion, erasure
 CREATE TEMP TABLE kept AS SELECT * FROM hours WITH NO DATA;
 INSERT INTO hours (strm_consent_levels, id, who, n) VALUES ('{1,2}', 'a', 'subject 1', 1), ('{1,2}', 'a', 'subject 2', 2);

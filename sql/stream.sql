@@ -248,6 +248,7 @@ CALL forge('no version', 'strm_contract_version = NULL');
 CALL forge('nonce', 'strm_nonce = strm_nonce # 1');
 CALL forge('timestamp', 'strm_timestamp = strm_timestamp + interval ''1 ms''');
 CALL forge('consent', 'strm_consent_levels = ''{1,2,3}''');
+CALL forge('other consent', 'strm_consent_levels = ''{1,3}''');
 CALL forge('no consent', 'strm_consent_levels = NULL');
 CALL forge('consent in two dimensions', 'strm_consent_levels = ''{{1,2}}''');
 CALL forge('key link of another row', 'strm_key_link = (SELECT strm_key_link FROM kept WHERE url = ''select'' LIMIT 1)');
