@@ -38,6 +38,14 @@ ALTER TABLE clicks ALTER COLUMN amount TYPE text;
 ALTER TABLE clicks ADD COLUMN plain text;
 ALTER TABLE clicks ADD COLUMN plain text GENERATED ALWAYS AS (session) STORED;
 ALTER TABLE clicks SET UNLOGGED;
+-- nor by way of a type
+SELECT format('CREATE TYPE click AS (%s)', string_agg(format('%I %s%s', attname, format_type(atttypid, atttypmod),
+         CASE WHEN attcollation = '"C"'::regcollation THEN ' COLLATE "C"' ELSE '' END), ', ' ORDER BY attnum)) AS create_type
+  FROM pg_attribute WHERE attrelid = 'clicks'::regclass AND attnum > 0 \gset
+:create_type;
+ALTER TABLE clicks OF click;
+ALTER TYPE click ADD ATTRIBUTE plain text CASCADE;
+DROP TYPE click;
 -- the owner: constraints
 ALTER TABLE clicks DROP CONSTRAINT strm_ciphertext;
 ALTER TABLE clicks RENAME CONSTRAINT strm_ciphertext TO other;

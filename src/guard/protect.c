@@ -328,6 +328,9 @@ strm_protect_check_stream(const StrmStream *stream, bool require_triggers)
 			/* a crash would empty it */
 			if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
 				strm_faults_add(&damage.other, "The table \"%s\" is not logged.", RelationGetRelationName(rel));
+			/* its columns would change with the type's attributes */
+			if (OidIsValid(rel->rd_rel->reloftype))
+				strm_faults_add(&damage.other, "The table \"%s\" is of a type.", RelationGetRelationName(rel));
 		}
 		table_close(rel, NoLock);
 	}
