@@ -206,16 +206,22 @@ strm_partition_create_default(Oid relid)
 	strm_stream_execute(psprintf("ALTER TABLE %s ATTACH PARTITION %s DEFAULT", stream, name));
 }
 
-/* Creates one window's partition. */
+/*
+ * Creates one window's partition. Rows that come meanwhile are of the present window: they must not be on their way to the default
+ * partition, which would refuse them in the end, so the stream is locked when it is that one.
+ */
 static void
-strm_partition_create_window(Oid relid, const Interval *width, StrmWindow window)
+strm_partition_create_window(Oid relid, const Interval *width, StrmWindow window, bool present)
 {
 	char	   *stream = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
 	char	   *start = quote_literal_cstr(strm_partition_moment(window.start));
 	char	   *end = quote_literal_cstr(strm_partition_moment(window.end));
 	char	   *rest = strm_partition_default(relid);
-	char	   *name = strm_partition_create_table(relid, strm_partition_label(width, window.start));
+	char	   *name;
 
+	if (present)
+		strm_stream_execute(psprintf("LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE", stream));
+	name = strm_partition_create_table(relid, strm_partition_label(width, window.start));
 	if (rest != NULL)
 	{
 		/* attaching takes the same lock, but that is after the rows were looked for */
@@ -240,7 +246,7 @@ strm_partition_create(Oid relid, const Interval *width, int ahead)
 
 		if (!strm_partition_exists(relid, window))
 		{
-			strm_partition_create_window(relid, width, window);
+			strm_partition_create_window(relid, width, window, i == 0);
 			created++;
 		}
 	}
