@@ -24,8 +24,8 @@ strm_args_text(FunctionCallInfo fcinfo, int n, const char *name)
 {
 	if (PG_ARGISNULL(n))
 		ereport(ERROR,
-				(errcode(STRM_ERR_ARGUMENT),
-				 errmsg("argument \"%s\" must not be NULL", name)));
+				errcode(STRM_ERR_ARGUMENT),
+				errmsg("argument \"%s\" must not be NULL", name));
 	return text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 
@@ -36,15 +36,15 @@ strm_args_check_label(const char *value, const char *what, int min, int max)
 
 	if (length < min || length > max)
 		ereport(ERROR,
-				(errcode(STRM_ERR_ARGUMENT),
-				 errmsg("%s must have %d to %d characters", what, min, max),
-				 errdetail("It has %d.", length)));
+				errcode(STRM_ERR_ARGUMENT),
+				errmsg("%s must have %d to %d characters", what, min, max),
+				errdetail("It has %d.", length));
 	for (const char *p = value; *p != '\0'; p++)
 	{
 		if ((unsigned char) *p < 0x20 || *p == 0x7f)
 			ereport(ERROR,
-					(errcode(STRM_ERR_ARGUMENT),
-					 errmsg("%s must not contain control characters", what)));
+					errcode(STRM_ERR_ARGUMENT),
+					errmsg("%s must not contain control characters", what));
 	}
 }
 

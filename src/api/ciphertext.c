@@ -2,8 +2,8 @@
  * ciphertext.c
  *	  strm.check_ciphertext(): the CHECK constraint of a stream's personal columns.
  *
- *	  It holds whatever happens to the triggers: session_replication_role, DISABLE TRIGGER, logical replication. It raises its own error and
- *	  never returns false, because the server's error for a failed CHECK prints the row.
+ *	  It holds whatever happens to the triggers: session_replication_role, DISABLE TRIGGER, logical replication. It
+ *	  raises its own error and never returns false, because the server's error for a failed CHECK prints the row.
  */
 #include "postgres.h"
 
@@ -76,7 +76,8 @@ strm_sql_check_ciphertext(PG_FUNCTION_ARGS)
 	{
 		if (PG_ARGISNULL(i))
 			continue;
-		if (types[i] == TEXTOID ? !strm_ciphertext_is_text(PG_GETARG_DATUM(i)) : !strm_ciphertext_is_array(PG_GETARG_DATUM(i)))
+		if (types[i] == TEXTOID ? !strm_ciphertext_is_text(PG_GETARG_DATUM(i))
+			: !strm_ciphertext_is_array(PG_GETARG_DATUM(i)))
 			strm_ereport_private(errcode(STRM_ERR_VALIDATION),
 								 errmsg("a personal column of a stream takes ciphertext only"),
 								 errdetail("Personal column number %d of the constraint holds something else.", i + 1),

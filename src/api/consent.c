@@ -17,7 +17,7 @@ PG_FUNCTION_INFO_V1(strm_sql_consents_to);
 PG_FUNCTION_INFO_V1(strm_sql_consents_up_to);
 
 /* strm.consents_to(levels int4[], purposes int4[]): do the levels contain every purpose (and is there one)? Strict. */
-PGDLLEXPORT Datum
+Datum
 strm_sql_consents_to(PG_FUNCTION_ARGS)
 {
 	StrmArrayBuffer buffers[2];
@@ -35,7 +35,7 @@ strm_sql_consents_to(PG_FUNCTION_ARGS)
 }
 
 /* strm.consents_up_to(levels int4[], level int4): is the highest of the levels at least level? Strict. */
-PGDLLEXPORT Datum
+Datum
 strm_sql_consents_up_to(PG_FUNCTION_ARGS)
 {
 	StrmArrayBuffer buffer;

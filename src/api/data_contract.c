@@ -34,19 +34,19 @@ strm_data_contract_find(FunctionCallInfo fcinfo, StrmContractTarget *target)
 	target->ref = psprintf("%s/%s/%s", handle, name, version);
 	if (!strm_catalog_contract_row(handle, name, version, &target->row))
 		ereport(ERROR,
-				(errcode(STRM_ERR_UNDEFINED),
-				 errmsg("data contract \"%s\" does not exist", target->ref),
-				 errhint("strm.data_contracts lists the data contracts.")));
+				errcode(STRM_ERR_UNDEFINED),
+				errmsg("data contract \"%s\" does not exist", target->ref),
+				errhint("strm.data_contracts lists the data contracts."));
 }
 
 void
 strm_data_contract_refuse(const StrmContractTarget *target, const char *verb, const char *hint)
 {
 	ereport(ERROR,
-			(errcode(STRM_ERR_STATE),
-			 errmsg("data contract \"%s\" cannot be %s", target->ref, verb),
-			 errdetail("Its state is %s.", strm_catalog_contract_state_name(target->row.state)),
-			 hint ? errhint("%s", hint) : 0));
+			errcode(STRM_ERR_STATE),
+			errmsg("data contract \"%s\" cannot be %s", target->ref, verb),
+			errdetail("Its state is %s.", strm_catalog_contract_state_name(target->row.state)),
+			hint ? errhint("%s", hint) : 0);
 }
 
 void
@@ -56,9 +56,9 @@ strm_data_contract_write(const StrmContractTarget *target, const char *sql, Strm
 	args->values[1] = Int32GetDatum(target->row.revision);
 	if (strm_registry_execute(sql, STRM_REGISTRY_ARGS(args)) == 0)
 		ereport(ERROR,
-				(errcode(STRM_ERR_STATE),
-				 errmsg("data contract \"%s\" cannot be %s", target->ref, verb),
-				 errdetail("Another transaction changed it meanwhile.")));
+				errcode(STRM_ERR_STATE),
+				errmsg("data contract \"%s\" cannot be %s", target->ref, verb),
+				errdetail("Another transaction changed it meanwhile."));
 }
 
 void
@@ -97,8 +97,8 @@ strm_data_contract_check(Jsonb *schema, Jsonb *source, StrmFaults *faults)
 
 	if (ignored[0] != '\0')
 		ereport(NOTICE,
-				(errmsg("members of the data contract were ignored"),
-				 errdetail("They have no effect here: %s.", ignored)));
+				errmsg("members of the data contract were ignored"),
+				errdetail("They have no effect here: %s.", ignored));
 }
 
 /* The schema's text as JSON; a fault says which languages there are. */
@@ -163,31 +163,33 @@ strm_data_contract_create(FunctionCallInfo fcinfo, const char *schema_text)
 							 " ON CONFLICT (handle, name, version) DO NOTHING RETURNING id",
 							 STRM_REGISTRY_ARGS(&args), &id, &isnull))
 		ereport(ERROR,
-				(errcode(STRM_ERR_DUPLICATE),
-				 errmsg("data contract \"%s/%s/%s\" already exists", handle, name, version)));
+				errcode(STRM_ERR_DUPLICATE),
+				errmsg("data contract \"%s/%s/%s\" already exists", handle, name, version));
 	return DatumGetInt32(id);
 }
 
 /* strm.create_data_contract(ref text, schema text, contract text, title text, description text) RETURNS int4 */
-PGDLLEXPORT Datum
+Datum
 strm_sql_create_data_contract(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_INT32(strm_data_contract_create(fcinfo, strm_args_text(fcinfo, 1, "schema")));
 }
 
-/* strm.create_data_contract(ref text, schema_from regclass, contract text, title text, description text) RETURNS int4 */
-PGDLLEXPORT Datum
+/*
+ * strm.create_data_contract(ref text, schema_from regclass, contract text, title text, description text) RETURNS int4
+ */
+Datum
 strm_sql_create_data_contract_from(PG_FUNCTION_ARGS)
 {
 	if (PG_ARGISNULL(1))
 		ereport(ERROR,
-				(errcode(STRM_ERR_ARGUMENT),
-				 errmsg("argument \"%s\" must not be NULL", "schema_from")));
+				errcode(STRM_ERR_ARGUMENT),
+				errmsg("argument \"%s\" must not be NULL", "schema_from"));
 	PG_RETURN_INT32(strm_data_contract_create(fcinfo, strm_data_contract_schema_of(PG_GETARG_OID(1))));
 }
 
 /* strm.alter_data_contract(ref text, schema text, contract text, title text, description text) RETURNS void */
-PGDLLEXPORT Datum
+Datum
 strm_sql_alter_data_contract(PG_FUNCTION_ARGS)
 {
 	char	   *schema_text = strm_args_text_or_null(fcinfo, 1);
@@ -234,7 +236,7 @@ strm_sql_alter_data_contract(PG_FUNCTION_ARGS)
 }
 
 /* strm.drop_data_contract(ref text) RETURNS void */
-PGDLLEXPORT Datum
+Datum
 strm_sql_drop_data_contract(PG_FUNCTION_ARGS)
 {
 	StrmContractTarget target;
@@ -243,13 +245,14 @@ strm_sql_drop_data_contract(PG_FUNCTION_ARGS)
 	strm_data_contract_find(fcinfo, &target);
 	if (strcmp(target.row.owner, strm_args_current_role()) != 0 && !strm_args_has_role("strm_admin"))
 		ereport(ERROR,
-				(errcode(STRM_ERR_PRIVILEGE),
-				 errmsg("must be owner of data contract \"%s\"", target.ref),
-				 errhint("Its owner or a member of strm_admin may drop it.")));
+				errcode(STRM_ERR_PRIVILEGE),
+				errmsg("must be owner of data contract \"%s\"", target.ref),
+				errhint("Its owner or a member of strm_admin may drop it."));
 	if (target.row.state == STRM_CONTRACT_ACTIVE || target.row.state == STRM_CONTRACT_ARCHIVED)
 		strm_data_contract_refuse(&target, "dropped",
 								  "Stored events may refer to it. Archive it with strm.archive_data_contract().");
 	strm_data_contract_args(&args);
-	strm_data_contract_write(&target, "DELETE FROM strm.data_contract WHERE id = $1 AND revision = $2", &args, "dropped");
+	strm_data_contract_write(&target, "DELETE FROM strm.data_contract WHERE id = $1 AND revision = $2", &args,
+							 "dropped");
 	PG_RETURN_VOID();
 }

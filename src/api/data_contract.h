@@ -34,7 +34,10 @@ extern void strm_data_contract_args(StrmRegistryArgs *args);
 extern void strm_data_contract_write(const StrmContractTarget *target, const char *sql, StrmRegistryArgs *args,
 									 const char *verb);
 
-/* Simple Schema in JSON of a table's columns; raises 22023 with all faults when there is none. Needs SELECT on the table. */
+/*
+ * Simple Schema in JSON of a table's columns; raises 22023 with all faults when there is none. Needs SELECT on the
+ * table.
+ */
 extern char *strm_data_contract_schema_of(Oid relid);
 
 #endif							/* STRM_API_DATA_CONTRACT_H */

@@ -2,8 +2,8 @@
  * data_contract_state.c
  *	  Life cycle of data contracts: DRAFT, IN_REVIEW, APPROVED, ACTIVE, ARCHIVED, and back to ACTIVE.
  *
- *	  EXECUTE on these functions is for roles that may approve. Four eyes: who made the last change of schema or contract does
- *	  not approve it, nor activate it straight from DRAFT, unless superuser.
+ *	  EXECUTE on these functions is for roles that may approve. Four eyes: who made the last change of schema or
+ *	  contract does not approve it, nor activate it straight from DRAFT, unless superuser.
  */
 #include "postgres.h"
 
@@ -22,8 +22,8 @@ PG_FUNCTION_INFO_V1(strm_sql_activate_data_contract);
 PG_FUNCTION_INFO_V1(strm_sql_archive_data_contract);
 
 /*
- * Raises 42501 when the caller is the author of the last change: as the current role, or as the role that logged in, so that
- * SET ROLE does not make two eyes four.
+ * Raises 42501 when the caller is the author of the last change: as the current role, or as the role that logged in, so
+ * that SET ROLE does not make two eyes four.
  */
 static void
 strm_data_contract_check_author(const StrmContractTarget *target, const char *verb)
@@ -35,10 +35,10 @@ strm_data_contract_check_author(const StrmContractTarget *target, const char *ve
 	if (author != GetUserId() && (author != GetSessionUserId() || superuser_arg(GetSessionUserId())))
 		return;
 	ereport(ERROR,
-			(errcode(STRM_ERR_PRIVILEGE),
-			 errmsg("data contract \"%s\" cannot be %s by the author of its last change", target->ref, verb),
-			 errdetail("The author is role \"%s\".", target->row.author),
-			 errhint("Another member of strm_approver or strm_admin may do it.")));
+			errcode(STRM_ERR_PRIVILEGE),
+			errmsg("data contract \"%s\" cannot be %s by the author of its last change", target->ref, verb),
+			errdetail("The author is role \"%s\".", target->row.author),
+			errhint("Another member of strm_approver or strm_admin may do it."));
 }
 
 /* Moves the contract to state; an approval records who gave it. */
@@ -57,7 +57,7 @@ strm_data_contract_move(const StrmContractTarget *target, StrmContractState stat
 }
 
 /* strm.review_data_contract(ref text) RETURNS void */
-PGDLLEXPORT Datum
+Datum
 strm_sql_review_data_contract(PG_FUNCTION_ARGS)
 {
 	StrmContractTarget target;
@@ -69,20 +69,21 @@ strm_sql_review_data_contract(PG_FUNCTION_ARGS)
 }
 
 /* strm.approve_data_contract(ref text) RETURNS void */
-PGDLLEXPORT Datum
+Datum
 strm_sql_approve_data_contract(PG_FUNCTION_ARGS)
 {
 	StrmContractTarget target;
 
 	strm_data_contract_find(fcinfo, &target);
 	if (target.row.state != STRM_CONTRACT_IN_REVIEW)
-		strm_data_contract_refuse(&target, "approved", "A contract is approved from IN_REVIEW: use strm.review_data_contract().");
+		strm_data_contract_refuse(&target, "approved",
+								  "A contract is approved from IN_REVIEW: use strm.review_data_contract().");
 	strm_data_contract_check_author(&target, "approved");
 	return strm_data_contract_move(&target, STRM_CONTRACT_APPROVED, true, "approved");
 }
 
 /* strm.activate_data_contract(ref text) RETURNS void */
-PGDLLEXPORT Datum
+Datum
 strm_sql_activate_data_contract(PG_FUNCTION_ARGS)
 {
 	StrmContractTarget target;
@@ -100,7 +101,7 @@ strm_sql_activate_data_contract(PG_FUNCTION_ARGS)
 }
 
 /* strm.archive_data_contract(ref text) RETURNS void */
-PGDLLEXPORT Datum
+Datum
 strm_sql_archive_data_contract(PG_FUNCTION_ARGS)
 {
 	StrmContractTarget target;

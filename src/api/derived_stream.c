@@ -38,8 +38,8 @@ strm_derived_random(void *out, Size size)
 {
 	if (!pg_strong_random(out, size))
 		ereport(ERROR,
-				(errcode(STRM_ERR_INTERNAL),
-				 errmsg("could not generate random bytes")));
+				errcode(STRM_ERR_INTERNAL),
+				errmsg("could not generate random bytes"));
 }
 
 /* A new version 4 uuid */
@@ -87,7 +87,8 @@ strm_derived_register(const StrmDerivedDefinition *definition, Oid relid, bytea 
 	strm_registry_add(&args, REGCLASSOID, ObjectIdGetDatum(relid), false);
 	strm_registry_add(&args, UUIDOID, UUIDPGetDatum(&derived->stream->id), false);
 	strm_registry_add(&args, INT4ARRAYOID,
-					  PointerGetDatum(construct_array(levels, derived->npurposes, INT4OID, sizeof(int32), true, TYPALIGN_INT)),
+					  PointerGetDatum(construct_array(levels, derived->npurposes, INT4OID, sizeof(int32), true,
+													  TYPALIGN_INT)),
 					  false);
 	strm_registry_add_text(&args, derived->cumulative ? "CUMULATIVE" : "GRANULAR");
 	strm_registry_add(&args, TEXTARRAYOID, PointerGetDatum(definition->masked_fields), false);
@@ -117,7 +118,7 @@ strm_derived_create(const StrmDerivedRequest *request, char *seed)
 }
 
 /* strm.create_derived_stream(source, purposes, name, consent_level_type, masked_fields, mask_seed, hash_type) */
-PGDLLEXPORT Datum
+Datum
 strm_sql_create_derived_stream(PG_FUNCTION_ARGS)
 {
 	ErrorContextCallback *context = error_context_stack;
@@ -152,18 +153,18 @@ strm_derived_owner(Oid relid)
 
 	if (!HeapTupleIsValid(tuple))
 		ereport(ERROR,
-				(errcode(STRM_ERR_UNDEFINED),
-				 errmsg("the view of this derived stream does not exist")));
+				errcode(STRM_ERR_UNDEFINED),
+				errmsg("the view of this derived stream does not exist"));
 	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
 	ReleaseSysCache(tuple);
 	return owner;
 }
 
 /*
- * strm.drop_derived_stream(name text). Strict. The caller must own the view, or be of strm_admin: then it is dropped as its
- * owner.
+ * strm.drop_derived_stream(name text). Strict. The caller must own the view, or be of strm_admin: then it is dropped as
+ * its owner.
  */
-PGDLLEXPORT Datum
+Datum
 strm_sql_drop_derived_stream(PG_FUNCTION_ARGS)
 {
 	List	   *name = textToQualifiedNameList(PG_GETARG_TEXT_PP(0));
@@ -176,8 +177,8 @@ strm_sql_drop_derived_stream(PG_FUNCTION_ARGS)
 
 	if (derived == NULL)
 		ereport(ERROR,
-				(errcode(STRM_ERR_UNDEFINED),
-				 errmsg("derived stream \"%s\" does not exist", text_to_cstring(PG_GETARG_TEXT_PP(0)))));
+				errcode(STRM_ERR_UNDEFINED),
+				errmsg("derived stream \"%s\" does not exist", text_to_cstring(PG_GETARG_TEXT_PP(0))));
 	id = derived->id;
 
 	GetUserIdAndSecContext(&user, &context);
@@ -195,13 +196,13 @@ strm_sql_drop_derived_stream(PG_FUNCTION_ARGS)
 }
 
 /* strm.refuse_write(): INSTEAD OF trigger of derived streams. */
-PGDLLEXPORT Datum
+Datum
 strm_sql_refuse_write(PG_FUNCTION_ARGS)
 {
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("strm.refuse_write() is a trigger function")));
+				errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				errmsg("strm.refuse_write() is a trigger function"));
 
 	strm_ereport_private(errcode(STRM_ERR_STATE),
 						 errmsg("derived stream is read-only"),

@@ -2,11 +2,12 @@
  * erasure.c
  *	  strm.delete_data_subjects(): erasing data subjects by destroying their keys.
  *
- *	  A tombstone and the removal of the key's rows commit together. A transaction that uses the key at the same time may still commit a
- *	  copy of its row; the tombstone overrides it. Rows under a key link that serves other data subjects too are deleted from the stream, as
- *	  its table's owner and in a security-restricted operation, so that no trigger or rule of a user runs with other rights.
- *	  The subject's id is taken out of its link then, but the link stays: a transaction that was writing a row of that subject may
- *	  rely on it, and what it commits later can be found and erased by another call.
+ *	  A tombstone and the removal of the key's rows commit together. A transaction that uses the key at the same time
+ *	  may still commit a copy of its row; the tombstone overrides it. Rows under a key link that serves other data
+ *	  subjects too are deleted from the stream, as its table's owner and in a security-restricted operation, so that no
+ *	  trigger or rule of a user runs with other rights. The subject's id is taken out of its link then, but the link
+ *	  stays: a transaction that was writing a row of that subject may rely on it, and what it commits later can be found
+ *	  and erased by another call.
  */
 #include "postgres.h"
 
@@ -76,8 +77,8 @@ strm_erasure_stored_subject(const StrmField *field, const pg_uuid_t *key_link, t
 }
 
 /*
- * Runs "<verb> <stream> WHERE <of that key link and subject>"; returns how many rows it concerned. Whatever hides a row from its table's
- * owner is an error.
+ * Runs "<verb> <stream> WHERE <of that key link and subject>"; returns how many rows it concerned. Whatever hides a row
+ * from its table's owner is an error.
  */
 static uint64
 strm_erasure_execute(const char *verb, const StrmStream *stream, Datum key_link, Datum subject)
@@ -90,7 +91,8 @@ strm_erasure_execute(const char *verb, const StrmStream *stream, Datum key_link,
 
 	sql = psprintf("%s %s WHERE " STRM_COLUMN_KEY_LINK " OPERATOR(pg_catalog.=) $1 AND %s::pg_catalog.text OPERATOR(pg_catalog.=) $2",
 				   verb,
-				   quote_qualified_identifier(get_namespace_name(get_rel_namespace(stream->relid)), get_rel_name(stream->relid)),
+				   quote_qualified_identifier(get_namespace_name(get_rel_namespace(stream->relid)),
+											  get_rel_name(stream->relid)),
 				   quote_identifier(field->column));
 	SPI_connect();
 	if (SPI_execute_with_args(sql, 2, types, args, NULL, false, 0) < 0)
@@ -101,8 +103,8 @@ strm_erasure_execute(const char *verb, const StrmStream *stream, Datum key_link,
 }
 
 /*
- * Deletes the subject's rows under a shared key link; returns how many. A trigger of the owner's could keep them, so they are
- * looked for afterwards: what is reported as erased is gone.
+ * Deletes the subject's rows under a shared key link; returns how many. A trigger of the owner's could keep them, so
+ * they are looked for afterwards: what is reported as erased is gone.
  */
 static uint64
 strm_erasure_delete_rows(const StrmStream *stream, const pg_uuid_t *key_link, text *subject)
@@ -121,7 +123,8 @@ strm_erasure_delete_rows(const StrmStream *stream, const pg_uuid_t *key_link, te
 	SetUserIdAndSecContext(strm_catalog_relation_owner(stream->relid),
 						   context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	guc_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+							 false);
 	(void) set_config_option("row_security", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	/* again while there are rows that were committed meanwhile */
 	do
@@ -133,7 +136,8 @@ strm_erasure_delete_rows(const StrmStream *stream, const pg_uuid_t *key_link, te
 	} while (found > 0 && (last > 0 || left == 0));
 	if (found > 0)
 		strm_ereport_private(errcode(STRM_ERR_STATE),
-							 errmsg("rows of a data subject could not be deleted from stream \"%s\"", get_rel_name(stream->relid)),
+							 errmsg("rows of a data subject could not be deleted from stream \"%s\"",
+									get_rel_name(stream->relid)),
 							 errhint("A trigger of the table keeps them. Disable it and try again."));
 	AtEOXact_GUC(true, guc_level);
 	SetUserIdAndSecContext(user, context);

@@ -1,7 +1,7 @@
 /*
  * event.c
- *	  SQL entry points for events as JSON: strm.ingest() and strm.events(). Both run as their caller, whose privileges on
- *	  the stream or derived stream decide; anybody may call them.
+ *	  SQL entry points for events as JSON: strm.ingest() and strm.events(). Both run as their caller, whose privileges
+ *	  on the stream or derived stream decide; anybody may call them.
  */
 #include "postgres.h"
 
@@ -29,7 +29,7 @@ PG_FUNCTION_INFO_V1(strm_sql_events);
  * A text that is no JSON never gets here: the server's jsonb input raises its own error, with a part of the text in it.
  * Producers that must not risk that pass a jsonb parameter.
  */
-PGDLLEXPORT Datum
+Datum
 strm_sql_ingest(PG_FUNCTION_ARGS)
 {
 	Oid			relid;
@@ -51,7 +51,7 @@ strm_sql_ingest(PG_FUNCTION_ARGS)
 
 /* Stores one event in the result set. */
 static void
-put_event(void *arg, const StringInfo json)
+strm_event_put(void *arg, const StringInfo json)
 {
 	ReturnSetInfo *result = arg;
 	Datum		value = PointerGetDatum(cstring_to_text_with_len(json->data, json->len));
@@ -62,7 +62,7 @@ put_event(void *arg, const StringInfo json)
 }
 
 /* strm.events(stream regclass, since timestamptz, max_rows int) RETURNS SETOF json; max_rows NULL means all */
-PGDLLEXPORT Datum
+Datum
 strm_sql_events(PG_FUNCTION_ARGS)
 {
 	StrmEventListRequest request = {0};
@@ -82,6 +82,6 @@ strm_sql_events(PG_FUNCTION_ARGS)
 				errmsg("max_rows may not be negative"));
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-	strm_event_list(&request, put_event, fcinfo->resultinfo);
+	strm_event_list(&request, strm_event_put, fcinfo->resultinfo);
 	return (Datum) 0;
 }

@@ -23,8 +23,8 @@ strm_guard_require_event(FunctionCallInfo fcinfo)
 {
 	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
 		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("this function can only be called as an event trigger")));
+				errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
+				errmsg("this function can only be called as an event trigger"));
 }
 
 /* The OIDs that a query on the event's objects returns as one array. It runs as the extension's owner. */

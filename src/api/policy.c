@@ -31,13 +31,13 @@ strm_policy_check_name(const char *name)
 	strm_args_check_label(name, "policy name", 1, 100);
 	if (size == 36 && strspn(name, "0123456789abcdefABCDEF-") == size)
 		ereport(ERROR,
-				(errcode(STRM_ERR_ARGUMENT),
-				 errmsg("a policy name must not have the form of a uuid")));
+				errcode(STRM_ERR_ARGUMENT),
+				errmsg("a policy name must not have the form of a uuid"));
 	if (strcmp(name, STRM_POLICY_DEFAULT_NAME) == 0)
 		ereport(ERROR,
-				(errcode(STRM_ERR_DUPLICATE),
-				 errmsg("policy \"%s\" already exists", name),
-				 errdetail("It is the built-in default policy.")));
+				errcode(STRM_ERR_DUPLICATE),
+				errmsg("policy \"%s\" already exists", name),
+				errdetail("It is the built-in default policy."));
 }
 
 static void
@@ -47,12 +47,14 @@ strm_policy_check_retention(Interval *retention)
 
 	if (DatumGetBool(DirectFunctionCall2(interval_lt, IntervalPGetDatum(retention), IntervalPGetDatum(&day))))
 		ereport(ERROR,
-				(errcode(STRM_ERR_ARGUMENT),
-				 errmsg("the retention of a policy must be at least 1 day")));
+				errcode(STRM_ERR_ARGUMENT),
+				errmsg("the retention of a policy must be at least 1 day"));
 }
 
-/* strm.create_policy(name text, retention interval, description text, legal_grounds text, on_expiry text) RETURNS uuid */
-PGDLLEXPORT Datum
+/*
+ * strm.create_policy(name text, retention interval, description text, legal_grounds text, on_expiry text) RETURNS uuid
+ */
+Datum
 strm_sql_create_policy(PG_FUNCTION_ARGS)
 {
 	char	   *name = strm_args_text(fcinfo, 0, "name");
@@ -64,13 +66,13 @@ strm_sql_create_policy(PG_FUNCTION_ARGS)
 	strm_policy_check_name(name);
 	if (PG_ARGISNULL(1))
 		ereport(ERROR,
-				(errcode(STRM_ERR_ARGUMENT),
-				 errmsg("argument \"%s\" must not be NULL", "retention")));
+				errcode(STRM_ERR_ARGUMENT),
+				errmsg("argument \"%s\" must not be NULL", "retention"));
 	strm_policy_check_retention(PG_GETARG_INTERVAL_P(1));
 	if (strcmp(on_expiry, "retain") != 0 && strcmp(on_expiry, "destroy") != 0)
 		ereport(ERROR,
-				(errcode(STRM_ERR_ARGUMENT),
-				 errmsg("on_expiry must be \"retain\" or \"destroy\", not \"%s\"", on_expiry)));
+				errcode(STRM_ERR_ARGUMENT),
+				errmsg("on_expiry must be \"retain\" or \"destroy\", not \"%s\"", on_expiry));
 
 	strm_registry_add_text(&args, name);
 	strm_registry_add(&args, INTERVALOID, PG_GETARG_DATUM(1), false);
@@ -82,8 +84,8 @@ strm_sql_create_policy(PG_FUNCTION_ARGS)
 							 " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (name) DO NOTHING RETURNING id",
 							 STRM_REGISTRY_ARGS(&args), &id, &isnull))
 		ereport(ERROR,
-				(errcode(STRM_ERR_DUPLICATE),
-				 errmsg("policy \"%s\" already exists", name)));
+				errcode(STRM_ERR_DUPLICATE),
+				errmsg("policy \"%s\" already exists", name));
 	PG_RETURN_DATUM(id);
 }
 
@@ -94,17 +96,17 @@ strm_policy_argument(FunctionCallInfo fcinfo, StrmPolicy *policy)
 	strm_catalog_policy(strm_args_text(fcinfo, 0, "policy"), policy);
 	if (policy->is_default)
 		ereport(ERROR,
-				(errcode(STRM_ERR_STATE),
-				 errmsg("the built-in default policy cannot be changed")));
+				errcode(STRM_ERR_STATE),
+				errmsg("the built-in default policy cannot be changed"));
 }
 
 static void
 strm_policy_refuse(const StrmPolicy *policy, const char *verb)
 {
 	ereport(ERROR,
-			(errcode(STRM_ERR_STATE),
-			 errmsg("policy \"%s\" cannot be %s", policy->name, verb),
-			 errdetail("It is %s.", strm_catalog_policy_state_name(policy->state))));
+			errcode(STRM_ERR_STATE),
+			errmsg("policy \"%s\" cannot be %s", policy->name, verb),
+			errdetail("It is %s.", strm_catalog_policy_state_name(policy->state)));
 }
 
 /*
@@ -120,13 +122,13 @@ strm_policy_write(const StrmPolicy *policy, const char *sql, const char *verb)
 	strm_registry_add_text(&args, strm_catalog_policy_state_name(policy->state));
 	if (strm_registry_execute(sql, STRM_REGISTRY_ARGS(&args)) == 0)
 		ereport(ERROR,
-				(errcode(STRM_ERR_STATE),
-				 errmsg("policy \"%s\" cannot be %s", policy->name, verb),
-				 errdetail("Another transaction changed it meanwhile.")));
+				errcode(STRM_ERR_STATE),
+				errmsg("policy \"%s\" cannot be %s", policy->name, verb),
+				errdetail("Another transaction changed it meanwhile."));
 }
 
 /* strm.activate_policy(policy text) RETURNS void */
-PGDLLEXPORT Datum
+Datum
 strm_sql_activate_policy(PG_FUNCTION_ARGS)
 {
 	StrmPolicy	policy;
@@ -139,7 +141,7 @@ strm_sql_activate_policy(PG_FUNCTION_ARGS)
 }
 
 /* strm.archive_policy(policy text) RETURNS void */
-PGDLLEXPORT Datum
+Datum
 strm_sql_archive_policy(PG_FUNCTION_ARGS)
 {
 	StrmPolicy	policy;
@@ -152,8 +154,8 @@ strm_sql_archive_policy(PG_FUNCTION_ARGS)
 }
 
 /*
- * Raises if a stream has the policy. A stream that is being created holds the row with FOR KEY SHARE (create_stream): waits for it,
- * so that the second statement sees it.
+ * Raises if a stream has the policy. A stream that is being created holds the row with FOR KEY SHARE (create_stream):
+ * waits for it, so that the second statement sees it.
  */
 static void
 strm_policy_check_unused(StrmPolicy *policy)
@@ -164,15 +166,16 @@ strm_policy_check_unused(StrmPolicy *policy)
 
 	strm_registry_add(&args, UUIDOID, UUIDPGetDatum(&policy->id), false);
 	strm_registry_execute("SELECT FROM strm.policy WHERE id = $1 FOR UPDATE", STRM_REGISTRY_ARGS(&args));
-	if (strm_registry_fetch("SELECT relation FROM strm.stream WHERE policy_id = $1 LIMIT 1", STRM_REGISTRY_ARGS(&args), &result, &isnull))
+	if (strm_registry_fetch("SELECT relation FROM strm.stream WHERE policy_id = $1 LIMIT 1", STRM_REGISTRY_ARGS(&args),
+							&result, &isnull))
 		ereport(ERROR,
-				(errcode(STRM_ERR_STATE),
-				 errmsg("policy \"%s\" cannot be dropped", policy->name),
-				 errdetail("Stream \"%s\" has it.", get_rel_name(DatumGetObjectId(result)))));
+				errcode(STRM_ERR_STATE),
+				errmsg("policy \"%s\" cannot be dropped", policy->name),
+				errdetail("Stream \"%s\" has it.", get_rel_name(DatumGetObjectId(result))));
 }
 
 /* strm.drop_policy(policy text) RETURNS void */
-PGDLLEXPORT Datum
+Datum
 strm_sql_drop_policy(PG_FUNCTION_ARGS)
 {
 	StrmPolicy	policy;

@@ -29,7 +29,7 @@ strm_purpose_next_level(void)
 }
 
 /* strm.create_purpose(level int4, name text, description text) RETURNS int4 */
-PGDLLEXPORT Datum
+Datum
 strm_sql_create_purpose(PG_FUNCTION_ARGS)
 {
 	char	   *name = strm_args_text(fcinfo, 1, "name");
@@ -38,8 +38,8 @@ strm_sql_create_purpose(PG_FUNCTION_ARGS)
 
 	if (!PG_ARGISNULL(0) && level < 0)
 		ereport(ERROR,
-				(errcode(STRM_ERR_ARGUMENT),
-				 errmsg("a purpose level must not be negative")));
+				errcode(STRM_ERR_ARGUMENT),
+				errmsg("a purpose level must not be negative"));
 	strm_args_check_label(name, "purpose name", 2, 100);
 	if (PG_ARGISNULL(0))
 		level = strm_purpose_next_level();
@@ -53,11 +53,11 @@ strm_sql_create_purpose(PG_FUNCTION_ARGS)
 	{
 		if (strm_catalog_purpose_exists(level))
 			ereport(ERROR,
-					(errcode(STRM_ERR_DUPLICATE),
-					 errmsg("purpose %d already exists", level)));
+					errcode(STRM_ERR_DUPLICATE),
+					errmsg("purpose %d already exists", level));
 		ereport(ERROR,
-				(errcode(STRM_ERR_DUPLICATE),
-				 errmsg("purpose \"%s\" already exists", name)));
+				errcode(STRM_ERR_DUPLICATE),
+				errmsg("purpose \"%s\" already exists", name));
 	}
 	PG_RETURN_INT32(level);
 }

@@ -2,10 +2,11 @@
  * reveal.c
  *	  strm.reveal(), strm.mask_value() and strm.mask_values(): what the views of derived streams call.
  *
- *	  PostgreSQL checks EXECUTE on the functions of a view against the view's reader, so a reader can call them directly, with
- *	  any arguments. strm.reveal() therefore checks everything itself, first of all that the caller may SELECT that column of
- *	  the derived stream. What a call site (fn_extra) has found out is good for one user, one statement and one generation of
- *	  the catalog: a REVOKE takes effect with the next statement or FETCH, as in PostgreSQL.
+ *	  PostgreSQL checks EXECUTE on the functions of a view against the view's reader, so a reader can call them
+ *	  directly, with any arguments. strm.reveal() therefore checks everything itself, first of all that the caller may
+ *	  SELECT that column of the derived stream. What a call site (fn_extra) has found out is good for one user, one
+ *	  statement and one generation of the catalog: a REVOKE takes effect with the next statement or FETCH, as in
+ *	  PostgreSQL.
  */
 #include "postgres.h"
 
@@ -95,11 +96,12 @@ strm_reveal_check_privilege(const StrmDerivedStream *derived, int ordinal)
 	AclResult	result = pg_class_aclcheck_ext(derived->relid, GetUserId(), ACL_SELECT, &missing);
 
 	if (result != ACLCHECK_OK && !missing)
-		result = pg_attribute_aclcheck_ext(derived->relid, STRM_DERIVED_ATTNUM(ordinal), GetUserId(), ACL_SELECT, &missing);
+		result = pg_attribute_aclcheck_ext(derived->relid, STRM_DERIVED_ATTNUM(ordinal), GetUserId(), ACL_SELECT,
+										   &missing);
 	if (missing)
 		ereport(ERROR,
-				(errcode(STRM_ERR_UNDEFINED),
-				 errmsg("the view of this derived stream does not exist")));
+				errcode(STRM_ERR_UNDEFINED),
+				errmsg("the view of this derived stream does not exist"));
 	if (result != ACLCHECK_OK)
 		aclcheck_error(result, OBJECT_VIEW, get_rel_name(derived->relid));
 }
@@ -112,13 +114,14 @@ strm_reveal_check_types(FunctionCallInfo fcinfo, const StrmDerivedStream *derive
 
 	if (get_fn_expr_variadic(fcinfo->flinfo) || PG_NARGS() != REVEAL_PERSONAL + contract->npersonal)
 		ereport(ERROR,
-				(errcode(STRM_ERR_ARGUMENT),
-				 errmsg("derived stream \"%s\" has %d personal columns", get_rel_name(derived->relid), contract->npersonal)));
+				errcode(STRM_ERR_ARGUMENT),
+				errmsg("derived stream \"%s\" has %d personal columns", get_rel_name(derived->relid),
+					   contract->npersonal));
 	if (get_fn_expr_argtype(fcinfo->flinfo, REVEAL_RESULT_TYPE) != strm_reveal_type(derived, ordinal))
 		ereport(ERROR,
-				(errcode(STRM_ERR_ARGUMENT),
-				 errmsg("field \"%s\" is revealed as type %s", contract->fields[ordinal].name,
-						format_type_be(strm_reveal_type(derived, ordinal)))));
+				errcode(STRM_ERR_ARGUMENT),
+				errmsg("field \"%s\" is revealed as type %s", contract->fields[ordinal].name,
+					   format_type_be(strm_reveal_type(derived, ordinal))));
 	for (int i = 0; i < contract->npersonal; i++)
 	{
 		const StrmField *field = &contract->fields[contract->personal[i]];
@@ -126,8 +129,8 @@ strm_reveal_check_types(FunctionCallInfo fcinfo, const StrmDerivedStream *derive
 
 		if (get_fn_expr_argtype(fcinfo->flinfo, REVEAL_PERSONAL + i) != stored)
 			ereport(ERROR,
-					(errcode(STRM_ERR_ARGUMENT),
-					 errmsg("column \"%s\" is of type %s", field->column, format_type_be(stored))));
+					errcode(STRM_ERR_ARGUMENT),
+					errmsg("column \"%s\" is of type %s", field->column, format_type_be(stored)));
 	}
 }
 
@@ -145,17 +148,17 @@ strm_reveal_resolve(FunctionCallInfo fcinfo, StrmRevealCall *call, const pg_uuid
 	derived = strm_catalog_derived_stream(id);
 	if (derived == NULL)
 		ereport(ERROR,
-				(errcode(STRM_ERR_UNDEFINED),
-				 errmsg("derived stream does not exist")));
+				errcode(STRM_ERR_UNDEFINED),
+				errmsg("derived stream does not exist"));
 	if (ordinal < 0 || ordinal >= derived->stream->contract->nfields)
 		ereport(ERROR,
-				(errcode(STRM_ERR_ARGUMENT),
-				 errmsg("derived stream \"%s\" has no field of this number", get_rel_name(derived->relid))));
+				errcode(STRM_ERR_ARGUMENT),
+				errmsg("derived stream \"%s\" has no field of this number", get_rel_name(derived->relid)));
 	strm_reveal_check_privilege(derived, ordinal);
 	if (!derived->stream->contract->fields[ordinal].personal)
 		ereport(ERROR,
-				(errcode(STRM_ERR_ARGUMENT),
-				 errmsg("field \"%s\" is not personal", derived->stream->contract->fields[ordinal].name)));
+				errcode(STRM_ERR_ARGUMENT),
+				errmsg("field \"%s\" is not personal", derived->stream->contract->fields[ordinal].name));
 	strm_reveal_check_types(fcinfo, derived, ordinal);
 
 	memset(reveal, 0, sizeof(*reveal));
@@ -181,8 +184,8 @@ strm_reveal_call(FunctionCallInfo fcinfo)
 
 	if (PG_ARGISNULL(REVEAL_DERIVED) || PG_ARGISNULL(REVEAL_FIELD))
 		ereport(ERROR,
-				(errcode(STRM_ERR_ARGUMENT),
-				 errmsg("derived stream and field must not be null")));
+				errcode(STRM_ERR_ARGUMENT),
+				errmsg("derived stream and field must not be null"));
 	id = PG_GETARG_UUID_P(REVEAL_DERIVED);
 	ordinal = PG_GETARG_INT32(REVEAL_FIELD);
 
@@ -198,7 +201,9 @@ strm_reveal_call(FunctionCallInfo fcinfo)
 	return &call->reveal;
 }
 
-/* The row of the arguments; false when a column that no sealed row lacks is NULL. buffer is of the caller's lifetime. */
+/*
+ * The row of the arguments; false when a column that no sealed row lacks is NULL. buffer is of the caller's lifetime.
+ */
 static inline bool
 strm_reveal_row(FunctionCallInfo fcinfo, StrmSealedRow *row, StrmArrayBuffer *buffer, Datum *personal, bool *nulls)
 {
@@ -232,7 +237,7 @@ strm_reveal_row(FunctionCallInfo fcinfo, StrmSealedRow *row, StrmArrayBuffer *bu
  *
  * The field of that ordinal as the derived stream shows it. For what it checks see transform/reveal.c.
  */
-PGDLLEXPORT Datum
+Datum
 strm_sql_reveal(PG_FUNCTION_ARGS)
 {
 	StrmReveal *reveal = strm_reveal_call(fcinfo);
@@ -273,13 +278,13 @@ strm_mask_resolve(FunctionCallInfo fcinfo, StrmMaskCall *call, const bytea *toke
 	}
 	if (derived == NULL)
 		ereport(ERROR,
-				(errcode(STRM_ERR_ARGUMENT),
-				 errmsg("not a token of a derived stream that masks fields")));
+				errcode(STRM_ERR_ARGUMENT),
+				errmsg("not a token of a derived stream that masks fields"));
 	if (ordinal < 0 || ordinal >= derived->stream->contract->nfields || !derived->fields[ordinal].masked ||
 		strm_field_type(&derived->stream->contract->fields[ordinal]) != type)
 		ereport(ERROR,
-				(errcode(STRM_ERR_ARGUMENT),
-				 errmsg("derived stream \"%s\" masks no such field", get_rel_name(derived->relid))));
+				errcode(STRM_ERR_ARGUMENT),
+				errmsg("derived stream \"%s\" masks no such field", get_rel_name(derived->relid)));
 
 	old = MemoryContextSwitchTo(call->cxt);
 	wrapped = palloc(VARHDRSZ + size - UUID_LEN);
@@ -314,7 +319,7 @@ strm_mask_call(FunctionCallInfo fcinfo)
 }
 
 /* strm.mask_value(token bytea, field int4, value anynonarray): the mask of a field that is not personal. Strict. */
-PGDLLEXPORT Datum
+Datum
 strm_sql_mask_value(PG_FUNCTION_ARGS)
 {
 	StrmMaskCall *call = strm_mask_call(fcinfo);
@@ -323,7 +328,7 @@ strm_sql_mask_value(PG_FUNCTION_ARGS)
 }
 
 /* strm.mask_values(token bytea, field int4, value anyarray): the masks of a repeated field's elements. Strict. */
-PGDLLEXPORT Datum
+Datum
 strm_sql_mask_values(PG_FUNCTION_ARGS)
 {
 	StrmMaskCall *call = strm_mask_call(fcinfo);
@@ -340,6 +345,6 @@ strm_sql_mask_values(PG_FUNCTION_ARGS)
 	for (int i = 0; i < n; i++)
 		if (!nulls[i])
 			values[i] = PointerGetDatum(strm_mask_value(call->seed, call->field, values[i], &call->buffer));
-	PG_RETURN_ARRAYTYPE_P(construct_md_array(values, nulls, ARR_NDIM(array), ARR_DIMS(array), ARR_LBOUND(array), TEXTOID,
-											 -1, false, TYPALIGN_INT));
+	PG_RETURN_ARRAYTYPE_P(construct_md_array(values, nulls, ARR_NDIM(array), ARR_DIMS(array), ARR_LBOUND(array),
+											 TEXTOID, -1, false, TYPALIGN_INT));
 }

@@ -24,7 +24,7 @@ PG_FUNCTION_INFO_V1(strm_sql_simulate_random_events);
  * With the purposes 0 to 3 these are {}, {0}, {0,1}, {0,1,2} and {0,1,2,3}.
  */
 static char **
-make_consents(int *count)
+strm_simulate_consents(int *count)
 {
 	Datum		array;
 	bool		isnull;
@@ -57,7 +57,7 @@ make_consents(int *count)
  * Inserts as the caller, who needs INSERT on the stream. All that is random comes from random()'s generator, so that it
  * repeats after setseed(); except the nonces and key links, which are the insert trigger's.
  */
-PGDLLEXPORT Datum
+Datum
 strm_sql_simulate_random_events(PG_FUNCTION_ARGS)
 {
 	Oid			relid = PG_GETARG_OID(0);
@@ -81,7 +81,7 @@ strm_sql_simulate_random_events(PG_FUNCTION_ARGS)
 				errcode(STRM_ERR_ARGUMENT),
 				errmsg("sessions must be at least 1"));
 
-	consents = make_consents(&nconsents);
+	consents = strm_simulate_consents(&nconsents);
 	seed = DatumGetFloat8(DirectFunctionCall1(drandom, (Datum) 0));
 	PG_RETURN_INT64(strm_simulate(stream, events, sessions, (uint64) (seed * (double) (UINT64CONST(1) << 48)),
 								  consents, nconsents));

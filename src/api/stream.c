@@ -124,8 +124,8 @@ strm_create_stream_check_name(const StrmStreamOptions *options, Oid schema, Strm
 
 /* Writes the registry row of a new stream. */
 static void
-strm_create_stream_register(const StrmStreamOptions *options, Oid relid, int contract_id, Datum policy_id, bool policy_null,
-							Datum rotation, Datum partition_by)
+strm_create_stream_register(const StrmStreamOptions *options, Oid relid, int contract_id, Datum policy_id,
+							bool policy_null, Datum rotation, Datum partition_by)
 {
 	Oid			types[6] = {UUIDOID, REGCLASSOID, INT4OID, UUIDOID, INTERVALOID, INTERVALOID};
 	Datum		values[6];
@@ -142,8 +142,8 @@ strm_create_stream_register(const StrmStreamOptions *options, Oid relid, int con
 }
 
 /*
- * strm.create_stream(name, contract, policy, key_rotation, schema, partition_by, index_key_link). The DDL runs as the caller, who becomes the table's
- * owner.
+ * strm.create_stream(name, contract, policy, key_rotation, schema, partition_by, index_key_link). The DDL runs as the
+ * caller, who becomes the table's owner.
  */
 Datum
 strm_sql_create_stream(PG_FUNCTION_ARGS)
@@ -158,7 +158,8 @@ strm_sql_create_stream(PG_FUNCTION_ARGS)
 
 	strm_faults_init(&faults);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(3) || PG_ARGISNULL(6))
-		ereport(ERROR, errcode(STRM_ERR_ARGUMENT), errmsg("name, contract, key_rotation and index_key_link must not be null"));
+		ereport(ERROR, errcode(STRM_ERR_ARGUMENT),
+				errmsg("name, contract, key_rotation and index_key_link must not be null"));
 	if (PG_ARGISNULL(4))
 		ereport(ERROR,
 				errcode(STRM_ERR_ARGUMENT),
@@ -174,7 +175,8 @@ strm_sql_create_stream(PG_FUNCTION_ARGS)
 
 	strm_create_stream_check_name(&options, schema, &faults);
 	contract = strm_create_stream_contract(text_to_cstring(PG_GETARG_TEXT_PP(1)), &faults);
-	policy_id = strm_create_stream_policy(PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)), &policy_null, &faults);
+	policy_id = strm_create_stream_policy(PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)), &policy_null,
+										  &faults);
 	strm_create_stream_check_rotation(PG_GETARG_INTERVAL_P(3), &faults);
 	if (options.partitioned)
 		strm_partition_check_width(PG_GETARG_INTERVAL_P(5), &faults);
@@ -196,8 +198,8 @@ strm_sql_create_stream(PG_FUNCTION_ARGS)
 }
 
 /*
- * strm.create_partitions(stream, ahead): by the owner. The DDL runs as the owner in a security-restricted operation, whoever calls: all
- * partitions have one owner.
+ * strm.create_partitions(stream, ahead): by the owner. The DDL runs as the owner in a security-restricted operation,
+ * whoever calls: all partitions have one owner.
  */
 Datum
 strm_sql_create_partitions(PG_FUNCTION_ARGS)
@@ -221,7 +223,8 @@ strm_sql_create_partitions(PG_FUNCTION_ARGS)
 		strm_faults_add(&faults, "The stream is not partitioned.");
 	if (ahead < 0 || ahead > STRM_PARTITIONS_AHEAD_MAX)
 		strm_faults_add(&faults, "ahead must be between 0 and %d.", STRM_PARTITIONS_AHEAD_MAX);
-	strm_faults_raise(&faults, STRM_ERR_ARGUMENT, psprintf("partitions of stream \"%s\" cannot be created", get_rel_name(relid)), NULL);
+	strm_faults_raise(&faults, STRM_ERR_ARGUMENT,
+					  psprintf("partitions of stream \"%s\" cannot be created", get_rel_name(relid)), NULL);
 
 	GetUserIdAndSecContext(&user, &context);
 	SetUserIdAndSecContext(strm_catalog_relation_owner(relid),
@@ -234,8 +237,8 @@ strm_sql_create_partitions(PG_FUNCTION_ARGS)
 }
 
 /*
- * strm.drop_stream(regclass): DROP TABLE, by the owner; strm_admin may drop anybody's. What follows from it (the registry's row) is the
- * event trigger's work, as it is for a plain DROP TABLE.
+ * strm.drop_stream(regclass): DROP TABLE, by the owner; strm_admin may drop anybody's. What follows from it (the
+ * registry's row) is the event trigger's work, as it is for a plain DROP TABLE.
  */
 Datum
 strm_sql_drop_stream(PG_FUNCTION_ARGS)

@@ -2,8 +2,8 @@
  * cache.c
  *	  OIDs of the extension's tables and indexes, and the only invalidation callback of the catalog caches.
  *
- *	  Writers of a registry table send a relcache invalidation of it (trigger strm.invalidate_cache). The callback does no
- *	  catalog access and frees nothing: it bumps the generation, and forgets the OIDs when our own relations may have
+ *	  Writers of a registry table send a relcache invalidation of it (trigger strm.invalidate_cache). The callback does
+ *	  no catalog access and frees nothing: it bumps the generation, and forgets the OIDs when our own relations may have
  *	  changed identity. Whoever caches something compares generations at its next use. An invalidation of an unrelated
  *	  relation changes nothing.
  *
@@ -118,16 +118,17 @@ strm_catalog_relation(const char *name)
 
 	if (!OidIsValid(relid))
 		ereport(ERROR,
-				(errcode(STRM_ERR_STATE),
-				 errmsg("extension \"%s\" is not complete in this database", STRM_EXTENSION_NAME),
-				 errdetail("There is no relation \"%s.%s\".", STRM_SCHEMA_NAME, name),
-				 errhint("Use CREATE EXTENSION %s.", STRM_EXTENSION_NAME)));
+				errcode(STRM_ERR_STATE),
+				errmsg("extension \"%s\" is not complete in this database", STRM_EXTENSION_NAME),
+				errdetail("There is no relation \"%s.%s\".", STRM_SCHEMA_NAME, name),
+				errhint("Use CREATE EXTENSION %s.", STRM_EXTENSION_NAME));
 	return relid;
 }
 
 /*
- * The slot is written after the lookup, which may itself have processed the invalidation that empties it. While a slot is empty
- * the table's invalidations are not recognised as ours; nothing can have been cached from it since, as its readers come here.
+ * The slot is written after the lookup, which may itself have processed the invalidation that empties it. While a slot
+ * is empty the table's invalidations are not recognised as ours; nothing can have been cached from it since, as its
+ * readers come here.
  */
 Oid
 strm_catalog_table(StrmTable which)
@@ -161,8 +162,8 @@ strm_catalog_relation_owner(Oid relid)
 
 	if (!HeapTupleIsValid(tuple))
 		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation with OID %u does not exist", relid)));
+				errcode(ERRCODE_UNDEFINED_TABLE),
+				errmsg("relation with OID %u does not exist", relid));
 	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
 	ReleaseSysCache(tuple);
 	return owner;
@@ -182,14 +183,16 @@ strm_catalog_exists(void)
 		OidIsValid(get_extension_oid(STRM_EXTENSION_NAME, true));
 }
 
-/* strm.invalidate_cache(): statement trigger of the registry tables. Every backend rebuilds what it made of this table. */
-PGDLLEXPORT Datum
+/*
+ * strm.invalidate_cache(): statement trigger of the registry tables. Every backend rebuilds what it made of this table.
+ */
+Datum
 strm_sql_invalidate_cache(PG_FUNCTION_ARGS)
 {
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("strm.invalidate_cache() is a trigger function")));
+				errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				errmsg("strm.invalidate_cache() is a trigger function"));
 
 	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
 	return PointerGetDatum(NULL);

@@ -37,8 +37,8 @@ typedef enum StrmIndex
 } StrmIndex;
 
 /*
- * OID of a table or index of ours in this database. Raises 55000 when the extension is not created here. An OID lookup may
- * process invalidations: take the generation afterwards.
+ * OID of a table or index of ours in this database. Raises 55000 when the extension is not created here. An OID lookup
+ * may process invalidations: take the generation afterwards.
  */
 extern Oid	strm_catalog_table(StrmTable which);
 extern Oid	strm_catalog_index(StrmIndex which);
@@ -53,14 +53,14 @@ extern Oid	strm_catalog_relation_owner(Oid relid);
 extern bool strm_catalog_exists(void);
 
 /*
- * A number that changes whenever a row of data_contract, stream, derived_stream, policy, purpose or data_key_tombstone may
- * have changed. Read it before the rows, keep it beside what was built from them, and build anew when it differs.
+ * A number that changes whenever a row of data_contract, stream, derived_stream, policy, purpose or data_key_tombstone
+ * may have changed. Read it before the rows, keep it beside what was built from them, and build anew when it differs.
  */
 extern uint64 strm_catalog_generation(void);
 
 /*
- * Moves the generation of every backend when this transaction commits, and of this one with the next command: for changes of other
- * tables that caches depend on.
+ * Moves the generation of every backend when this transaction commits, and of this one with the next command: for
+ * changes of other tables that caches depend on.
  */
 extern void strm_catalog_move_generation(void);
 

@@ -2,8 +2,8 @@
  * contract.c
  *	  Rows of strm.data_contract, and the backend's cache of compiled contracts.
  *
- *	  Each compiled contract has its own memory context below the cache's. One that turns out stale at a lookup may be in use
- *	  by a statement that runs: its context is handed to the transaction, which frees it when it ends.
+ *	  Each compiled contract has its own memory context below the cache's. One that turns out stale at a lookup may be
+ *	  in use by a statement that runs: its context is handed to the transaction, which frees it when it ends.
  */
 #include "postgres.h"
 
@@ -61,8 +61,8 @@ strm_contract_column(HeapTuple tuple, TupleDesc desc, AttrNumber attno)
 
 	if (isnull)
 		ereport(ERROR,
-				(errcode(STRM_ERR_INTERNAL),
-				 errmsg("column %d of strm.data_contract is null", attno)));
+				errcode(STRM_ERR_INTERNAL),
+				errmsg("column %d of strm.data_contract is null", attno));
 	return value;
 }
 
@@ -77,8 +77,8 @@ strm_contract_column_state(HeapTuple tuple, TupleDesc desc)
 			return i;
 	}
 	ereport(ERROR,
-			(errcode(STRM_ERR_INTERNAL),
-			 errmsg("unknown state \"%s\" in strm.data_contract", name)));
+			errcode(STRM_ERR_INTERNAL),
+			errmsg("unknown state \"%s\" in strm.data_contract", name));
 }
 
 /* Compiles the contract of a row, in the current context. */

@@ -8,8 +8,9 @@
 #include "contract/contract.h"
 
 /*
- * The compiled contract of that id; NULL when there is none. Read with a catalog snapshot: works for any role, in parallel
- * workers and on standbys. Cached; the result stays valid to the end of the transaction, whatever changes meanwhile.
+ * The compiled contract of that id; NULL when there is none. Read with a catalog snapshot: works for any role, in
+ * parallel workers and on standbys. Cached; the result stays valid to the end of the transaction, whatever changes
+ * meanwhile.
  */
 extern StrmContract *strm_catalog_contract(int id);
 
@@ -25,7 +26,10 @@ typedef struct StrmContractRow
 	Jsonb	   *contract;
 } StrmContractRow;
 
-/* The row of handle/name/version (canonical, as strm_contract_parse_ref gives it), in the current context; false when none. */
+/*
+ * The row of handle/name/version (canonical, as strm_contract_parse_ref gives it), in the current context; false when
+ * none.
+ */
 extern bool strm_catalog_contract_row(const char *handle, const char *name, const char *version, StrmContractRow *row);
 
 /* Id of handle/name/version, or 0. */

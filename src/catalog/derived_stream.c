@@ -2,9 +2,9 @@
  * derived_stream.c
  *	  Rows of strm.derived_stream as structs, cached per session.
  *
- *	  One memory context holds all structs of one generation of the catalog. When the generation has moved on, a new one is
- *	  begun and the old one is handed to the transaction, so that what was returned stays valid to its end. The source is
- *	  looked up with every call, because its struct is its own cache's to replace.
+ *	  One memory context holds all structs of one generation of the catalog. When the generation has moved on, a new one
+ *	  is begun and the old one is handed to the transaction, so that what was returned stays valid to its end. The
+ *	  source is looked up with every call, because its struct is its own cache's to replace.
  */
 #include "postgres.h"
 
@@ -73,8 +73,8 @@ static void
 strm_derived_stream_raise_damaged(void)
 {
 	ereport(ERROR,
-			(errcode(STRM_ERR_FORGED),
-			 errmsg("a row of \"%s.derived_stream\" does not fit its source's data contract", STRM_SCHEMA_NAME)));
+			errcode(STRM_ERR_FORGED),
+			errmsg("a row of \"%s.derived_stream\" does not fit its source's data contract", STRM_SCHEMA_NAME));
 }
 
 void

@@ -50,8 +50,8 @@ extern const StrmDerivedStream *strm_catalog_derived_stream(const pg_uuid_t *id)
 extern const StrmDerivedStream *strm_catalog_derived_stream_of(Oid relid);
 
 /*
- * Fills derived->fields, in the current context, from its source, its purposes and the contract's names of its masked fields;
- * all of these must exist.
+ * Fills derived->fields, in the current context, from its source, its purposes and the contract's names of its masked
+ * fields; all of these must exist.
  */
 extern void strm_derived_stream_set_fields(StrmDerivedStream *derived, ArrayType *masked);
 

@@ -3,12 +3,12 @@
  *	  Direct access to the key tables: no privileges of the current user are needed, reading never writes, and a writer
  *	  never waits for another transaction.
  *
- *	  A writer must find keys that other transactions have inserted and not committed, else two transactions would give one
- *	  value two keys. It therefore scans with a dirty snapshot. No index is unique on a value that two transactions could
- *	  insert at once (copy is part of each primary key), so no insertion waits in a uniqueness check.
+ *	  A writer must find keys that other transactions have inserted and not committed, else two transactions would give
+ *	  one value two keys. It therefore scans with a dirty snapshot. No index is unique on a value that two transactions
+ *	  could insert at once (copy is part of each primary key), so no insertion waits in a uniqueness check.
  *
- *	  What writing keys needs is opened once a transaction (the one static variable here): its relation references belong to the
- *	  transaction's resource owner, so that they outlive statements and subtransactions.
+ *	  What writing keys needs is opened once a transaction (the one static variable here): its relation references
+ *	  belong to the transaction's resource owner, so that they outlive statements and subtransactions.
  */
 #include "postgres.h"
 
@@ -33,7 +33,8 @@
 
 enum
 {
-	KEY_COPY = 1, KEY_WINDOW_START, KEY_WINDOW_END, KEY_ID, KEY_LINK, KEY_OWNER, KEY_LOOKUP, KEY_WRAPPED, KEY_NATTS = KEY_WRAPPED
+	KEY_COPY = 1, KEY_WINDOW_START, KEY_WINDOW_END, KEY_ID, KEY_LINK, KEY_OWNER, KEY_LOOKUP, KEY_WRAPPED,
+	KEY_NATTS = KEY_WRAPPED
 };
 
 enum
@@ -124,15 +125,16 @@ strm_key_store_tombstone_exists(Relation tombstones, const pg_uuid_t *key_link)
 	bool		found;
 
 	strm_key_store_scan_key(&key, 1, key_link);
-	scan = systable_beginscan(tombstones, strm_catalog_index(STRM_INDEX_DATA_KEY_TOMBSTONE), true, SnapshotSelf, 1, &key);
+	scan = systable_beginscan(tombstones, strm_catalog_index(STRM_INDEX_DATA_KEY_TOMBSTONE), true, SnapshotSelf, 1,
+							  &key);
 	found = HeapTupleIsValid(systable_getnext(scan));
 	systable_endscan(scan);
 	return found;
 }
 
 /*
- * Considers the candidate in slot, found with snapshot, for *row (valid when *found). Rows of one key link agree but for
- * who inserted them: one kept row is enough for the link to be kept.
+ * Considers the candidate in slot, found with snapshot, for *row (valid when *found). Rows of one key link agree but
+ * for who inserted them: one kept row is enough for the link to be kept.
  */
 static void
 strm_key_store_consider(TupleTableSlot *slot, const SnapshotData *dirty, const pg_uuid_t *owner,
@@ -237,9 +239,9 @@ strm_key_store_scan(Relation keys, StrmIndex index, AttrNumber attno, const pg_u
 }
 
 /*
- * The first row that the index finds, as committed now. SnapshotSelf needs no snapshot to be taken and, unlike an MVCC snapshot, makes no
- * predicate locks that would let serializable readers conflict with writers of keys. It can miss a row that is being
- * updated, though, so a miss is looked at again with a catalog snapshot.
+ * The first row that the index finds, as committed now. SnapshotSelf needs no snapshot to be taken and, unlike an MVCC
+ * snapshot, makes no predicate locks that would let serializable readers conflict with writers of keys. It can miss a
+ * row that is being updated, though, so a miss is looked at again with a catalog snapshot.
  */
 static bool
 strm_key_store_find_by(StrmIndex index, AttrNumber attno, const pg_uuid_t *value, StrmKeyRow *row)

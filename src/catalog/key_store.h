@@ -22,14 +22,15 @@ typedef struct StrmKeyRow
 } StrmKeyRow;
 
 /*
- * Opens the tables for writing keys, unless this transaction has done so: a statement may need a million keys. They stay open to the
- * end of the transaction. Before a lock on a key is taken, so that nothing slow happens under it.
+ * Opens the tables for writing keys, unless this transaction has done so: a statement may need a million keys. They
+ * stay open to the end of the transaction. Before a lock on a key is taken, so that nothing slow happens under it.
  */
 extern void strm_key_store_open(void);
 
 /*
- * The current key of lookup at now: not destroyed, its window not over. Sees rows of transactions that have not committed
- * yet (kept is then false) and waits for none. Of several, the one with the lowest key link. false if there is none.
+ * The current key of lookup at now: not destroyed, its window not over. Sees rows of transactions that have not
+ * committed yet (kept is then false) and waits for none. Of several, the one with the lowest key link. false if there
+ * is none.
  */
 extern bool strm_key_store_find_current(const pg_uuid_t *owner, const pg_uuid_t *lookup,
 										TimestampTz now, StrmKeyRow *row);

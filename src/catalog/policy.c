@@ -1,6 +1,7 @@
 /*
  * policy.c
- *	  Rows of strm.policy. There are few and they are asked for when something is defined: a scan of the table, not cached.
+ *	  Rows of strm.policy. There are few and they are asked for when something is defined: a scan of the table, not
+ *	  cached.
  */
 #include "postgres.h"
 
@@ -98,9 +99,9 @@ strm_catalog_policy(const char *name_or_id, StrmPolicy *policy)
 
 	if (!found)
 		ereport(ERROR,
-				(errcode(STRM_ERR_UNDEFINED),
-				 errmsg("policy \"%s\" does not exist", name_or_id),
-				 errhint("strm.policies lists the policies.")));
+				errcode(STRM_ERR_UNDEFINED),
+				errmsg("policy \"%s\" does not exist", name_or_id),
+				errhint("strm.policies lists the policies."));
 }
 
 void
@@ -109,8 +110,8 @@ strm_catalog_policy_active(const char *name_or_id, StrmPolicy *policy)
 	strm_catalog_policy(name_or_id, policy);
 	if (policy->state != STRM_POLICY_ACTIVE)
 		ereport(ERROR,
-				(errcode(STRM_ERR_STATE),
-				 errmsg("policy \"%s\" is not active", policy->name),
-				 errdetail("It is %s.", state_names[policy->state]),
-				 errhint("Use strm.activate_policy().")));
+				errcode(STRM_ERR_STATE),
+				errmsg("policy \"%s\" is not active", policy->name),
+				errdetail("It is %s.", state_names[policy->state]),
+				errhint("Use strm.activate_policy()."));
 }

@@ -2,9 +2,9 @@
  * registry.c
  *	  Statements on the extension's own tables, run as their owner.
  *
- *	  The statement runs in a security-restricted operation with search_path pinned, as a function with SECURITY DEFINER and
- *	  SET search_path would. User, context flags and settings come back on return; on an error, (sub)transaction abort
- *	  brings them back.
+ *	  The statement runs in a security-restricted operation with search_path pinned, as a function with SECURITY DEFINER
+ *	  and SET search_path would. User, context flags and settings come back on return; on an error, (sub)transaction
+ *	  abort brings them back.
  */
 #include "postgres.h"
 
@@ -58,8 +58,8 @@ strm_registry_run(const char *sql, int nargs, Oid *types, Datum *values, const c
 	result = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
 	if (result < 0)
 		ereport(ERROR,
-				(errcode(STRM_ERR_INTERNAL),
-				 errmsg("a statement on the registry failed: %s", SPI_result_code_string(result))));
+				errcode(STRM_ERR_INTERNAL),
+				errmsg("a statement on the registry failed: %s", SPI_result_code_string(result)));
 }
 
 uint64
@@ -106,8 +106,8 @@ strm_registry_add(StrmRegistryArgs *args, Oid type, Datum value, bool isnull)
 {
 	if (args->count == STRM_REGISTRY_MAX_ARGS)
 		ereport(ERROR,
-				(errcode(STRM_ERR_INTERNAL),
-				 errmsg("a statement on the registry has more than %d parameters", STRM_REGISTRY_MAX_ARGS)));
+				errcode(STRM_ERR_INTERNAL),
+				errmsg("a statement on the registry has more than %d parameters", STRM_REGISTRY_MAX_ARGS));
 	args->types[args->count] = type;
 	args->values[args->count] = value;
 	args->nulls[args->count] = isnull ? 'n' : ' ';

@@ -7,8 +7,9 @@
 
 /*
  * Runs one statement on the strm.* tables as their owner and returns the number of rows processed. nulls as in
- * SPI_execute_with_args ('n' is NULL; the pointer may be NULL). The statement must be a constant text that qualifies every
- * strm object: values go into args. The caller has checked the user's privileges. Raises whatever the statement raises.
+ * SPI_execute_with_args ('n' is NULL; the pointer may be NULL). The statement must be a constant text that qualifies
+ * every strm object: values go into args. The caller has checked the user's privileges. Raises whatever the statement
+ * raises.
  */
 extern uint64 strm_registry_execute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls);
 

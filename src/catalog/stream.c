@@ -2,8 +2,8 @@
  * stream.c
  *	  Streams by id and by table, with their compiled contracts, cached per backend.
  *
- *	  The cache is one memory context. When the catalog generation moves, a new one is begun and the old one becomes a child of
- *	  the transaction's, so that what callers still hold stays valid to the end of the transaction.
+ *	  The cache is one memory context. When the catalog generation moves, a new one is begun and the old one becomes a
+ *	  child of the transaction's, so that what callers still hold stays valid to the end of the transaction.
  */
 #include "postgres.h"
 
@@ -106,8 +106,8 @@ strm_stream_read(StrmIndex index, ScanKey key)
 }
 
 /*
- * Enters stream under both keys. Reading it may have taken note of an invalidation; the entry is then in a cache that the next
- * refresh drops, never in one that counts as newer than what was read.
+ * Enters stream under both keys. Reading it may have taken note of an invalidation; the entry is then in a cache that
+ * the next refresh drops, never in one that counts as newer than what was read.
  */
 static void
 strm_stream_cache_enter(StrmStream *stream)

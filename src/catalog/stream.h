@@ -21,8 +21,8 @@ typedef struct StrmStream
 } StrmStream;
 
 /*
- * The stream of that id, or of that table; NULL when there is none. Read with a catalog snapshot: works for any role, in
- * parallel workers and on standbys. The result stays valid to the end of the transaction.
+ * The stream of that id, or of that table; NULL when there is none. Read with a catalog snapshot: works for any role,
+ * in parallel workers and on standbys. The result stays valid to the end of the transaction.
  */
 extern StrmStream *strm_catalog_stream(const pg_uuid_t *id);
 extern StrmStream *strm_catalog_stream_of(Oid relid);

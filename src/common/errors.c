@@ -46,8 +46,8 @@ strm_faults_raise(StrmFaults *faults, int sqlstate, const char *primary, const c
 		return;
 
 	ereport(ERROR,
-			(errcode(sqlstate),
-			 errmsg("%s", primary),
-			 errdetail("%s", faults->lines.data),
-			 hint ? errhint("%s", hint) : 0));
+			errcode(sqlstate),
+			errmsg("%s", primary),
+			errdetail("%s", faults->lines.data),
+			hint ? errhint("%s", hint) : 0);
 }

@@ -49,9 +49,11 @@ extern int	no_such_variable
 
 /* 18 counts index searches for EXPLAIN, which our own scans do not take part in. */
 #if PG_VERSION_NUM < 180000
-#define strm_index_beginscan(heap, index, snapshot, nkeys, norderbys) index_beginscan(heap, index, snapshot, nkeys, norderbys)
+#define strm_index_beginscan(heap, index, snapshot, nkeys, norderbys) \
+	index_beginscan(heap, index, snapshot, nkeys, norderbys)
 #else
-#define strm_index_beginscan(heap, index, snapshot, nkeys, norderbys) index_beginscan(heap, index, snapshot, NULL, nkeys, norderbys)
+#define strm_index_beginscan(heap, index, snapshot, nkeys, norderbys) \
+	index_beginscan(heap, index, snapshot, NULL, nkeys, norderbys)
 #endif
 
 /* 18 has CHECK constraints that are not enforced. */

@@ -2,8 +2,8 @@
  * consent.c
  *	  Normal form of consent levels and the two questions asked of it.
  *
- *	  Normal: empty, or one-dimensional from subscript 1, without NULLs, strictly ascending from 0 up. Runs for every row
- *	  that is written or read, so what is normal already is neither copied nor allocated.
+ *	  Normal: empty, or one-dimensional from subscript 1, without NULLs, strictly ascending from 0 up. Runs for every
+ *	  row that is written or read, so what is normal already is neither copied nor allocated.
  */
 #include "postgres.h"
 
@@ -36,14 +36,14 @@ strm_consent_check_shape(ArrayType *levels)
 {
 	if (ARR_NDIM(levels) > 1)
 		ereport(ERROR,
-				(errcode(STRM_ERR_ARGUMENT),
-				 errmsg("consent levels must be a one-dimensional array"),
-				 errdetail("The array has %d dimensions.", ARR_NDIM(levels))));
+				errcode(STRM_ERR_ARGUMENT),
+				errmsg("consent levels must be a one-dimensional array"),
+				errdetail("The array has %d dimensions.", ARR_NDIM(levels)));
 	if (ARR_HASNULL(levels) && array_contains_nulls(levels))
 		ereport(ERROR,
-				(errcode(STRM_ERR_ARGUMENT),
-				 errmsg("consent levels must not contain NULL"),
-				 errhint("A data subject who gave no consent has the consent levels {}.")));
+				errcode(STRM_ERR_ARGUMENT),
+				errmsg("consent levels must not contain NULL"),
+				errhint("A data subject who gave no consent has the consent levels {}."));
 }
 
 /* A sorted copy without duplicates. The levels are not negative and there is at least one. */
@@ -91,8 +91,8 @@ strm_consent_normalize(ArrayType *levels)
 	{
 		if (values[i] < 0)
 			ereport(ERROR,
-					(errcode(STRM_ERR_ARGUMENT),
-					 errmsg("consent levels must not be negative")));
+					errcode(STRM_ERR_ARGUMENT),
+					errmsg("consent levels must not be negative"));
 		if (i > 0 && values[i] <= values[i - 1])
 			normal = false;
 	}
@@ -100,9 +100,9 @@ strm_consent_normalize(ArrayType *levels)
 		levels = strm_consent_sort(values, count);
 	if (ARR_DIMS(levels)[0] > STRM_MAX_CONSENT_LEVELS)
 		ereport(ERROR,
-				(errcode(STRM_ERR_LIMIT),
-				 errmsg("too many consent levels"),
-				 errdetail("The limit is %d different ones.", STRM_MAX_CONSENT_LEVELS)));
+				errcode(STRM_ERR_LIMIT),
+				errmsg("too many consent levels"),
+				errdetail("The limit is %d different ones.", STRM_MAX_CONSENT_LEVELS));
 	return levels;
 }
 

@@ -12,7 +12,8 @@
 
 /*
  * One-dimensional, sorted, unique int4[] of what the producer sent; NULL gives {}. Raises 22023 on a NULL element, a
- * negative level, or more than one dimension, 54000 on too many levels. The result is new, in the current context, unless levels was normal.
+ * negative level, or more than one dimension, 54000 on too many levels. The result is new, in the current context,
+ * unless levels was normal.
  */
 extern ArrayType *strm_consent_normalize(ArrayType *levels);
 

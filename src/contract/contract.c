@@ -72,8 +72,8 @@ strm_field_type(const StrmField *field)
 			return field->repeated ? FLOAT8ARRAYOID : FLOAT8OID;
 	}
 	ereport(ERROR,
-			(errcode(STRM_ERR_INTERNAL),
-			 errmsg("field \"%s\" has unknown type %d", field->name, (int) field->type)));
+			errcode(STRM_ERR_INTERNAL),
+			errmsg("field \"%s\" has unknown type %d", field->name, (int) field->type));
 }
 
 /* Reads digits that fit int4, at least one; NULL when there are none, else where they end. */
@@ -140,10 +140,10 @@ strm_contract_parse_ref(const char *ref, char **handle, char **name, char **vers
 {
 	if (!strm_contract_split_ref(ref, handle, name, version))
 		ereport(ERROR,
-				(errcode(STRM_ERR_ARGUMENT),
-				 errmsg("\"%s\" is not a reference to a data contract", ref),
-				 errdetail("A reference is handle/name/major.minor.patch; handle and name have 1 to 100 characters."),
-				 errhint("For example: acme/clickstream/1.0.0.")));
+				errcode(STRM_ERR_ARGUMENT),
+				errmsg("\"%s\" is not a reference to a data contract", ref),
+				errdetail("A reference is handle/name/major.minor.patch; handle and name have 1 to 100 characters."),
+				errhint("For example: acme/clickstream/1.0.0."));
 }
 
 char *

@@ -74,8 +74,8 @@ typedef struct StrmContract
 extern StrmContract *strm_contract_compile(Jsonb *schema, Jsonb *contract);
 
 /*
- * The same for a new definition: faults are added to faults, and when there are any, the result only serves to look for more of
- * them. *ignored: names of members that were accepted without effect, or an empty string.
+ * The same for a new definition: faults are added to faults, and when there are any, the result only serves to look for
+ * more of them. *ignored: names of members that were accepted without effect, or an empty string.
  */
 struct StrmFaults;
 extern StrmContract *strm_contract_read(Jsonb *schema, Jsonb *contract, struct StrmFaults *faults, char **ignored);

@@ -1,7 +1,7 @@
 /*
  * contract_document.c
- *	  The contract's own document: which fields are the key and the data subject, which are personal and for which purpose,
- *	  and which values are valid.
+ *	  The contract's own document: which fields are the key and the data subject, which are personal and for which
+ *	  purpose, and which values are valid.
  */
 #include "postgres.h"
 
@@ -90,7 +90,10 @@ strm_contract_document_personal(StrmDocument *document, JsonbContainer *config, 
 	}
 }
 
-/* One element of fieldMetadata. Its members on statistics are for micro-aggregation, which reads them from the document. */
+/*
+ * One element of fieldMetadata. Its members on statistics are for micro-aggregation, which reads them from the
+ * document.
+ */
 static void
 strm_contract_document_metadata(StrmDocument *document, JsonbContainer *object, const char *where, void *arg)
 {
@@ -131,8 +134,8 @@ strm_contract_document_metadata(StrmDocument *document, JsonbContainer *object, 
 }
 
 /*
- * The older form, {"field": level}. Where field metadata is given too, that wins, but must not forget a field that this one calls
- * personal.
+ * The older form, {"field": level}. Where field metadata is given too, that wins, but must not forget a field that this
+ * one calls personal.
  */
 static void
 strm_contract_document_pii_fields(StrmDocument *document, JsonbContainer *object, StrmContractReading *reading,
@@ -163,7 +166,8 @@ strm_contract_document_pii_fields(StrmDocument *document, JsonbContainer *object
 		if (has_metadata)
 		{
 			if (!field->personal)
-				strm_faults_add(document->faults, "field \"%s\" is personal in piiFields but not in fieldMetadata", name);
+				strm_faults_add(document->faults, "field \"%s\" is personal in piiFields but not in fieldMetadata",
+								name);
 		}
 		else
 		{

@@ -9,8 +9,8 @@
 #include "contract/document.h"
 
 /*
- * Reads key field, data subject field, personal fields and validations. contract has its fields; has_schema is false when they
- * could not be read, and then references to fields are not judged.
+ * Reads key field, data subject field, personal fields and validations. contract has its fields; has_schema is false
+ * when they could not be read, and then references to fields are not judged.
  */
 extern void strm_contract_document_read(StrmDocument *document, Jsonb *source, StrmContract *contract, bool has_schema);
 

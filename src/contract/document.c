@@ -140,7 +140,10 @@ strm_document_bool(StrmDocument *document, const StrmMember *member, const char 
 	return member->value.val.boolean;
 }
 
-/* A purpose level; absent means 0, a fault gives -1. Written out as text first: a numeric such as 1e1000 must not raise. */
+/*
+ * A purpose level; absent means 0, a fault gives -1. Written out as text first: a numeric such as 1e1000 must not
+ * raise.
+ */
 int
 strm_document_level(StrmDocument *document, const StrmMember *member, const char *where)
 {

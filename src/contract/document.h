@@ -1,7 +1,7 @@
 /*
  * document.h
- *	  Reading the members of JSON objects, as all document readers of this folder do it: every member is known or a fault,
- *	  in camelCase or snake_case, of the expected type.
+ *	  Reading the members of JSON objects, as all document readers of this folder do it: every member is known or a
+ *	  fault, in camelCase or snake_case, of the expected type.
  */
 #ifndef STRM_CONTRACT_DOCUMENT_H
 #define STRM_CONTRACT_DOCUMENT_H
@@ -18,7 +18,10 @@ typedef struct StrmDocument
 	StringInfoData ignored;
 } StrmDocument;
 
-/* Parses text as JSON, in the current context; NULL and a fault when it is none. what is "the schema" or "the contract". */
+/*
+ * Parses text as JSON, in the current context; NULL and a fault when it is none. what is "the schema" or "the
+ * contract".
+ */
 extern Jsonb *strm_document_parse(StrmFaults *faults, const char *text, const char *what);
 
 /* One member that an object may have. */
@@ -31,15 +34,15 @@ typedef struct StrmMember
 } StrmMember;
 
 /*
- * Fills members from object. Unknown members and members given twice (in both spellings) are faults. where names the object in
- * faults: "the contract", "field metadata 2".
+ * Fills members from object. Unknown members and members given twice (in both spellings) are faults. where names the
+ * object in faults: "the contract", "field metadata 2".
  */
 extern void strm_document_members(StrmDocument *document, JsonbContainer *object, const char *where,
 								  StrmMember *members, int nmembers);
 
 /*
- * The value of a member of the expected type, in the current context. NULL, or the default, when it is absent; also when
- * it is of another type, which is a fault. A level is 0 when absent, -1 when it is a fault.
+ * The value of a member of the expected type, in the current context. NULL, or the default, when it is absent; also
+ * when it is of another type, which is a fault. A level is 0 when absent, -1 when it is a fault.
  */
 extern char *strm_document_string(StrmDocument *document, const StrmMember *member, const char *where);
 extern bool strm_document_bool(StrmDocument *document, const StrmMember *member, const char *where);
@@ -47,7 +50,9 @@ extern int	strm_document_level(StrmDocument *document, const StrmMember *member,
 extern JsonbContainer *strm_document_object(StrmDocument *document, const StrmMember *member, const char *where);
 extern JsonbContainer *strm_document_array(StrmDocument *document, const StrmMember *member, const char *where);
 
-/* Calls visit for each object of an array; an element of another kind is a fault. where is "<what> <1-based position>". */
+/*
+ * Calls visit for each object of an array; an element of another kind is a fault. where is "<what> <1-based position>".
+ */
 typedef void (*StrmDocumentVisit) (StrmDocument *document, JsonbContainer *object, const char *where, void *arg);
 extern void strm_document_each(StrmDocument *document, JsonbContainer *array, const char *what,
 							   StrmDocumentVisit visit, void *arg);

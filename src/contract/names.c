@@ -8,19 +8,19 @@
 #include "strm_privacy.h"
 
 static inline bool
-is_upper(char c)
+strm_names_is_upper(char c)
 {
 	return c >= 'A' && c <= 'Z';
 }
 
 static inline bool
-is_lower(char c)
+strm_names_is_lower(char c)
 {
 	return c >= 'a' && c <= 'z';
 }
 
 static inline bool
-is_digit(char c)
+strm_names_is_digit(char c)
 {
 	return c >= '0' && c <= '9';
 }
@@ -34,12 +34,13 @@ strm_names_column(const char *name)
 
 	for (const char *in = name; *in != '\0'; in++)
 	{
-		bool		starts_word = in > name && is_upper(*in) &&
-			(is_lower(in[-1]) || is_digit(in[-1]) || (is_upper(in[-1]) && is_lower(in[1])));
+		bool		starts_word = in > name && strm_names_is_upper(*in) &&
+			(strm_names_is_lower(in[-1]) || strm_names_is_digit(in[-1]) ||
+			 (strm_names_is_upper(in[-1]) && strm_names_is_lower(in[1])));
 
 		if (starts_word)
 			*out++ = '_';
-		*out++ = is_upper(*in) ? *in - 'A' + 'a' : *in;
+		*out++ = strm_names_is_upper(*in) ? *in - 'A' + 'a' : *in;
 	}
 	*out = '\0';
 	return column;
@@ -53,7 +54,7 @@ strm_names_strip(const char *name)
 
 	for (const char *in = name; *in != '\0'; in++)
 	{
-		if (is_upper(*in) || is_lower(*in) || is_digit(*in) || *in == '_')
+		if (strm_names_is_upper(*in) || strm_names_is_lower(*in) || strm_names_is_digit(*in) || *in == '_')
 			*out++ = *in;
 	}
 	*out = '\0';
@@ -64,7 +65,7 @@ bool
 strm_names_is_avro(const char *name)
 {
 	char	   *stripped = strm_names_strip(name);
-	bool		same = name[0] != '\0' && !is_digit(name[0]) && strcmp(stripped, name) == 0;
+	bool		same = name[0] != '\0' && !strm_names_is_digit(name[0]) && strcmp(stripped, name) == 0;
 
 	pfree(stripped);
 	return same;

@@ -36,7 +36,9 @@ strm_simple_schema_detect(JsonbContainer *root)
 	return getKeyJsonValueFromContainer(root, "nodes", strlen("nodes"), &value) != NULL;
 }
 
-/* The field's name: avro_name, or name without the characters that an Avro name may not have. NULL and a fault if none. */
+/*
+ * The field's name: avro_name, or name without the characters that an Avro name may not have. NULL and a fault if none.
+ */
 static char *
 strm_simple_schema_name(StrmDocument *document, const StrmMember *members, const char *where)
 {
@@ -61,8 +63,8 @@ strm_simple_schema_name(StrmDocument *document, const StrmMember *members, const
 	stripped = strm_names_strip(name);
 	if (stripped[0] == '\0')
 	{
-		strm_faults_add(document->faults, "%s: nothing of the name \"%s\" is left for a field name; give an \"avroName\"",
-						where, name);
+		strm_faults_add(document->faults,
+						"%s: nothing of the name \"%s\" is left for a field name; give an \"avroName\"", where, name);
 		return NULL;
 	}
 	return stripped;

@@ -2,8 +2,8 @@
  * validation.c
  *	  Regex validations: an unanchored search with PostgreSQL's engine, as written.
  *
- *	  Collation "C": classes such as \w and case-insensitive matching know ASCII letters only, as they do in Java, where the
- *	  original ran these expressions; so the same row is valid on every server, whatever its locale. Characters are
+ *	  Collation "C": classes such as \w and case-insensitive matching know ASCII letters only, as they do in Java, where
+ *	  the original ran these expressions; so the same row is valid on every server, whatever its locale. Characters are
  *	  characters of the database's encoding all the same, not bytes. Compiled expressions are kept by the engine's own
  *	  per-backend cache.
  */
@@ -95,10 +95,10 @@ strm_contract_validate(const StrmContract *contract, int ordinal, const char *te
 			RE_compile_and_execute(validation->regex, unconstify(char *, text), len, REG_ADVANCED | REG_NOSUB,
 								   C_COLLATION_OID, 0, NULL))
 			continue;
-		strm_ereport_private((errcode(STRM_ERR_VALIDATION),
-							  errmsg("field \"%s\" of contract %s breaks its validation",
-									 contract->fields[ordinal].name, strm_contract_ref(contract)),
-							  errdetail("The value does not match the regular expression \"%s\".",
-										validation->pattern)));
+		strm_ereport_private(errcode(STRM_ERR_VALIDATION),
+							 errmsg("field \"%s\" of contract %s breaks its validation",
+									contract->fields[ordinal].name, strm_contract_ref(contract)),
+							 errdetail("The value does not match the regular expression \"%s\".",
+									   validation->pattern));
 	}
 }

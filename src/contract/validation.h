@@ -7,7 +7,10 @@
 
 #include "common/errors.h"
 
-/* false, and a fault that begins with where, when pattern does not compile or would mean something else than it did in Java. */
+/*
+ * false, and a fault that begins with where, when pattern does not compile or would mean something else than it did in
+ * Java.
+ */
 extern bool strm_validation_check_pattern(StrmFaults *faults, const char *pattern, const char *where);
 
 #endif							/* STRM_CONTRACT_VALIDATION_H */

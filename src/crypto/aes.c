@@ -82,9 +82,9 @@ strm_aes_cmac_set_key(StrmAesCmac *mac, const uint8_t key[STRM_AES_KEY_SIZE])
 }
 
 /*
- * CMAC of n bytes. mix, unless NULL, is XORed into the last 16 bytes of the message first (RFC 5297's "xorend"; then
- * n >= 16). The message is not changed; out, which holds the chaining value meanwhile, must not overlap it and is zeroed
- * after a failure.
+ * CMAC of n bytes. mix, unless NULL, is XORed into the last 16 bytes of the message first (RFC 5297's "xorend"; n is
+ * at least 16 then). The message is not changed; out, which holds the chaining value meanwhile, must not overlap it and
+ * is zeroed after a failure.
  */
 bool
 strm_aes_cmac(const StrmAesCmac *mac, const uint8_t *in, size_t n, const uint8_t *mix, uint8_t out[STRM_AES_BLOCK])

@@ -1,7 +1,7 @@
 /*
  * base64.c
- *	  Strict base64 by tables. One ciphertext has exactly one text: what is refused here would decode to the same bytes but
- *	  compare as a different value.
+ *	  Strict base64 by tables. One ciphertext has exactly one text: what is refused here would decode to the same bytes
+ *	  but compare as a different value.
  */
 #include "crypto/base64.h"
 
@@ -65,7 +65,7 @@ strm_base64_encode(const uint8_t *in, size_t n, char *out)
 
 /* Decodes n characters without padding, n a multiple of 4; false when one of them is no digit. */
 static bool
-base64_decode_quads(const char *in, size_t n, uint8_t *out)
+strm_base64_decode_quads(const char *in, size_t n, uint8_t *out)
 {
 	const uint8_t *p = (const uint8_t *) in;
 	const uint8_t *end = p + n;
@@ -91,7 +91,7 @@ base64_decode_quads(const char *in, size_t n, uint8_t *out)
  * canonical: a character that is no digit, or bits set that stand for no byte.
  */
 static size_t
-base64_decode_last(const char in[4], uint8_t block[3])
+strm_base64_decode_last(const char in[4], uint8_t block[3])
 {
 	char		quad[4];
 	size_t		size = 3;
@@ -107,7 +107,7 @@ base64_decode_last(const char in[4], uint8_t block[3])
 			size = 1;
 		}
 	}
-	if (!base64_decode_quads(quad, sizeof(quad), block))
+	if (!strm_base64_decode_quads(quad, sizeof(quad), block))
 		return 0;
 	if ((size < 3 && block[2] != 0) || (size < 2 && block[1] != 0))
 		return 0;
@@ -124,9 +124,9 @@ strm_base64_decode(const char *in, size_t n, uint8_t *out, size_t *size)
 	*size = 0;
 	if (n == 0)
 		return true;
-	if (n % 4 != 0 || !base64_decode_quads(in, n - 4, out))
+	if (n % 4 != 0 || !strm_base64_decode_quads(in, n - 4, out))
 		return false;
-	last = base64_decode_last(in + n - 4, block);
+	last = strm_base64_decode_last(in + n - 4, block);
 	if (last == 0)
 		return false;
 	out += n / 4 * 3 - 3;
@@ -140,10 +140,12 @@ strm_base64_decode(const char *in, size_t n, uint8_t *out, size_t *size)
 bool
 strm_base64_decode_head(const char *in, size_t n, uint8_t out[21])
 {
-	return n >= HEAD_CHARS && base64_decode_quads(in, HEAD_CHARS, out);
+	return n >= HEAD_CHARS && strm_base64_decode_quads(in, HEAD_CHARS, out);
 }
 
-/* Checks the form without decoding into memory. The first byte is 0x01 when the text begins with A and one of Q to f. */
+/*
+ * Checks the form without decoding into memory. The first byte is 0x01 when the text begins with A and one of Q to f.
+ */
 bool
 strm_base64_is_ciphertext(const char *in, size_t n)
 {
@@ -159,6 +161,6 @@ strm_base64_is_ciphertext(const char *in, size_t n)
 		seen |= (uint32_t) base64_values[p[0]] | base64_values[p[1]] | base64_values[p[2]] | base64_values[p[3]];
 	if ((seen & NO) != 0)
 		return false;
-	last = base64_decode_last((const char *) tail, block);
+	last = strm_base64_decode_last((const char *) tail, block);
 	return last > 0 && (n - 4) / 4 * 3 + last >= HEAD_CHARS / 4 * 3;
 }

@@ -19,8 +19,8 @@ extern void strm_base64_encode(const uint8_t *in, size_t n, char *out);
 extern bool strm_base64_decode(const char *in, size_t n, uint8_t *out, size_t *size);
 
 /*
- * Decodes only the first 28 characters of a ciphertext (its prefix and SIV, 21 bytes) into out without looking at the rest. false when n < 28 or these
- * characters are not canonical.
+ * Decodes only the first 28 characters of a ciphertext (its prefix and SIV, 21 bytes) into out without looking at the
+ * rest. false when n < 28 or these characters are not canonical.
  */
 extern bool strm_base64_decode_head(const char *in, size_t n, uint8_t out[21]);
 

@@ -10,7 +10,7 @@
 
 /* Writes Tink's first byte and the key id, big endian. */
 static void
-envelope_prefix(uint32_t key_id, uint8_t out[STRM_ENVELOPE_PREFIX_SIZE])
+strm_envelope_prefix(uint32_t key_id, uint8_t out[STRM_ENVELOPE_PREFIX_SIZE])
 {
 	out[0] = 0x01;
 	out[1] = (uint8_t) (key_id >> 24);
@@ -23,7 +23,7 @@ envelope_prefix(uint32_t key_id, uint8_t out[STRM_ENVELOPE_PREFIX_SIZE])
 StrmCryptoStatus
 strm_envelope_encrypt(StrmSiv *siv, uint32_t key_id, const uint8_t *in, size_t n, uint8_t *out)
 {
-	envelope_prefix(key_id, out);
+	strm_envelope_prefix(key_id, out);
 	return strm_siv_encrypt(siv, in, n, out + STRM_ENVELOPE_PREFIX_SIZE);
 }
 
@@ -35,7 +35,7 @@ strm_envelope_decrypt(StrmSiv *siv, uint32_t key_id, const uint8_t *in, size_t n
 
 	if (n < STRM_ENVELOPE_OVERHEAD)
 		return STRM_CRYPTO_FORGED;
-	envelope_prefix(key_id, prefix);
+	strm_envelope_prefix(key_id, prefix);
 	if (memcmp(in, prefix, STRM_ENVELOPE_PREFIX_SIZE) != 0)
 	{
 		if (n > STRM_ENVELOPE_OVERHEAD)

@@ -19,14 +19,15 @@ extern StrmCryptoStatus strm_mask_blake2b(const uint8_t *seed, size_t seed_size,
 										  char out[STRM_MASK_SIZE]);
 
 /*
- * STRM's mask: MurmurHash3 x64 128 of seed followed by value, seed 0, halves as hex without leading zeros (so 2 to 32 digits).
- * Compatibility only: no protection.
+ * STRM's mask: MurmurHash3 x64 128 of seed followed by value, seed 0, halves as hex without leading zeros (so 2 to 32
+ * digits). Compatibility only: no protection.
  */
 extern StrmCryptoStatus strm_mask_murmur3(const uint8_t *seed, size_t seed_size, const uint8_t *value, size_t n,
 										  char out[STRM_MASK_SIZE]);
 
 /* Keyed hash (BLAKE2b-128) of prefix followed by value: finds keys and subjects without storing what they are of. */
-extern StrmCryptoStatus strm_keyed_hash(const uint8_t key[STRM_HASH_KEY_SIZE], const uint8_t *prefix, size_t prefix_size,
+extern StrmCryptoStatus strm_keyed_hash(const uint8_t key[STRM_HASH_KEY_SIZE], const uint8_t *prefix,
+										size_t prefix_size,
 										const uint8_t *value, size_t n, uint8_t out[STRM_HASH_SIZE]);
 
 #endif							/* STRM_CRYPTO_MASK_H */

@@ -11,14 +11,14 @@
 #define MURMUR3_C2 UINT64_C(0x4cf5ad432745937f)
 
 static inline uint64_t
-murmur3_rotate(uint64_t x, int bits)
+strm_murmur3_rotate(uint64_t x, int bits)
 {
 	return x << bits | x >> (64 - bits);
 }
 
 /* The 64-bit little-endian number at p. */
 static inline uint64_t
-murmur3_load(const uint8_t *p)
+strm_murmur3_load(const uint8_t *p)
 {
 	uint64_t	v = 0;
 
@@ -28,20 +28,20 @@ murmur3_load(const uint8_t *p)
 }
 
 static inline uint64_t
-murmur3_mix_k1(uint64_t k)
+strm_murmur3_mix_k1(uint64_t k)
 {
-	return murmur3_rotate(k * MURMUR3_C1, 31) * MURMUR3_C2;
+	return strm_murmur3_rotate(k * MURMUR3_C1, 31) * MURMUR3_C2;
 }
 
 static inline uint64_t
-murmur3_mix_k2(uint64_t k)
+strm_murmur3_mix_k2(uint64_t k)
 {
-	return murmur3_rotate(k * MURMUR3_C2, 33) * MURMUR3_C1;
+	return strm_murmur3_rotate(k * MURMUR3_C2, 33) * MURMUR3_C1;
 }
 
 /* The finalizer: every input bit affects every output bit. */
 static inline uint64_t
-murmur3_avalanche(uint64_t k)
+strm_murmur3_avalanche(uint64_t k)
 {
 	k ^= k >> 33;
 	k *= UINT64_C(0xff51afd7ed558ccd);
@@ -53,12 +53,12 @@ murmur3_avalanche(uint64_t k)
 
 /* Takes in one whole block. */
 static void
-murmur3_block(StrmMurmur3 *hash, const uint8_t block[16])
+strm_murmur3_block(StrmMurmur3 *hash, const uint8_t block[16])
 {
-	hash->h1 ^= murmur3_mix_k1(murmur3_load(block));
-	hash->h1 = (murmur3_rotate(hash->h1, 27) + hash->h2) * 5 + 0x52dce729;
-	hash->h2 ^= murmur3_mix_k2(murmur3_load(block + 8));
-	hash->h2 = (murmur3_rotate(hash->h2, 31) + hash->h1) * 5 + 0x38495ab5;
+	hash->h1 ^= strm_murmur3_mix_k1(strm_murmur3_load(block));
+	hash->h1 = (strm_murmur3_rotate(hash->h1, 27) + hash->h2) * 5 + 0x52dce729;
+	hash->h2 ^= strm_murmur3_mix_k2(strm_murmur3_load(block + 8));
+	hash->h2 = (strm_murmur3_rotate(hash->h2, 31) + hash->h1) * 5 + 0x38495ab5;
 }
 
 /* Adds n bytes to the message. */
@@ -73,7 +73,7 @@ strm_murmur3_feed(StrmMurmur3 *hash, const uint8_t *in, size_t n)
 		step = n < step ? n : step;
 		memcpy(hash->block + used, in, step);
 		if (used + step == sizeof(hash->block))
-			murmur3_block(hash, hash->block);
+			strm_murmur3_block(hash, hash->block);
 		hash->size += step;
 		in += step;
 		n -= step;
@@ -87,15 +87,15 @@ strm_murmur3_finish(StrmMurmur3 *hash)
 	size_t		used = hash->size % sizeof(hash->block);
 
 	memset(hash->block + used, 0, sizeof(hash->block) - used);
-	hash->h1 ^= murmur3_mix_k1(murmur3_load(hash->block));
-	hash->h2 ^= murmur3_mix_k2(murmur3_load(hash->block + 8));
+	hash->h1 ^= strm_murmur3_mix_k1(strm_murmur3_load(hash->block));
+	hash->h2 ^= strm_murmur3_mix_k2(strm_murmur3_load(hash->block + 8));
 
 	hash->h1 ^= hash->size;
 	hash->h2 ^= hash->size;
 	hash->h1 += hash->h2;
 	hash->h2 += hash->h1;
-	hash->h1 = murmur3_avalanche(hash->h1);
-	hash->h2 = murmur3_avalanche(hash->h2);
+	hash->h1 = strm_murmur3_avalanche(hash->h1);
+	hash->h2 = strm_murmur3_avalanche(hash->h2);
 	hash->h1 += hash->h2;
 	hash->h2 += hash->h1;
 }

@@ -59,7 +59,7 @@ strm_siv_destroy(StrmSiv *siv)
 
 /* Adopts the state of S2V after the associated data. */
 static void
-siv_set_state(StrmSiv *siv, const uint8_t state[STRM_AES_BLOCK])
+strm_siv_set_state(StrmSiv *siv, const uint8_t state[STRM_AES_BLOCK])
 {
 	memcpy(siv->state, state, STRM_AES_BLOCK);
 	strm_aes_double(state, siv->short_state);
@@ -89,7 +89,7 @@ strm_siv_set_key(StrmSiv *siv, const uint8_t key[STRM_SIV_KEY_SIZE])
 	memcpy(siv->zero_mac, blocks, STRM_AES_BLOCK);
 	strm_aes_double(siv->zero_mac, blocks);
 	strm_aes_xor(blocks, blocks, empty);
-	siv_set_state(siv, blocks);
+	strm_siv_set_state(siv, blocks);
 	sodium_memzero(blocks, sizeof(blocks));
 	return siv->keyed ? STRM_CRYPTO_OK : STRM_CRYPTO_FAILED;
 }
@@ -110,7 +110,7 @@ strm_siv_set_ad(StrmSiv *siv, const StrmBytes *components, size_t n)
 		strm_aes_xor(state, state, tag);
 	}
 	if (ok)
-		siv_set_state(siv, state);
+		strm_siv_set_state(siv, state);
 	sodium_memzero(state, sizeof(state));
 	sodium_memzero(tag, sizeof(tag));
 	return ok ? STRM_CRYPTO_OK : STRM_CRYPTO_FAILED;
@@ -121,7 +121,7 @@ strm_siv_set_ad(StrmSiv *siv, const StrmBytes *components, size_t n)
  * whose CMAC is one encryption. iv is zeroed after a failure.
  */
 static bool
-siv_s2v(const StrmSiv *siv, const uint8_t *in, size_t n, uint8_t iv[STRM_SIV_TAG_SIZE])
+strm_siv_s2v(const StrmSiv *siv, const uint8_t *in, size_t n, uint8_t iv[STRM_SIV_TAG_SIZE])
 {
 	if (n >= STRM_AES_BLOCK)
 		return strm_aes_cmac(&siv->mac, in, n, siv->state, iv);
@@ -141,7 +141,7 @@ siv_s2v(const StrmSiv *siv, const uint8_t *in, size_t n, uint8_t iv[STRM_SIV_TAG
  * the low half of the counter never overflows into the high one. in and out may be the same.
  */
 static bool
-siv_ctr(const StrmSiv *siv, const uint8_t iv[STRM_SIV_TAG_SIZE], const uint8_t *in, size_t n, uint8_t *out)
+strm_siv_ctr(const StrmSiv *siv, const uint8_t iv[STRM_SIV_TAG_SIZE], const uint8_t *in, size_t n, uint8_t *out)
 {
 	uint8_t		stream[SIV_CTR_BATCH];
 	uint64_t	hi = strm_aes_load64(iv);
@@ -181,7 +181,7 @@ siv_ctr(const StrmSiv *siv, const uint8_t iv[STRM_SIV_TAG_SIZE], const uint8_t *
 StrmCryptoStatus
 strm_siv_encrypt(StrmSiv *siv, const uint8_t *in, size_t n, uint8_t *out)
 {
-	if (!siv->keyed || !siv_s2v(siv, in, n, out) || !siv_ctr(siv, out, in, n, out + STRM_SIV_TAG_SIZE))
+	if (!siv->keyed || !strm_siv_s2v(siv, in, n, out) || !strm_siv_ctr(siv, out, in, n, out + STRM_SIV_TAG_SIZE))
 		return STRM_CRYPTO_FAILED;
 	return STRM_CRYPTO_OK;
 }
@@ -198,7 +198,7 @@ strm_siv_decrypt(StrmSiv *siv, const uint8_t *in, size_t n, uint8_t *out)
 		return STRM_CRYPTO_FORGED;
 	size = n - STRM_SIV_TAG_SIZE;
 
-	if (siv->keyed && siv_ctr(siv, in, in + STRM_SIV_TAG_SIZE, size, out) && siv_s2v(siv, out, size, iv))
+	if (siv->keyed && strm_siv_ctr(siv, in, in + STRM_SIV_TAG_SIZE, size, out) && strm_siv_s2v(siv, out, size, iv))
 		status = crypto_verify_16(iv, in) == 0 ? STRM_CRYPTO_OK : STRM_CRYPTO_FORGED;
 	if (status != STRM_CRYPTO_OK && size > 0)
 		sodium_memzero(out, size);

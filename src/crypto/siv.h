@@ -19,7 +19,9 @@ extern void strm_siv_destroy(StrmSiv *siv);
 /* Bytes 0..31 key S2V/CMAC, 32..63 CTR. */
 extern StrmCryptoStatus strm_siv_set_key(StrmSiv *siv, const uint8_t key[STRM_SIV_KEY_SIZE]);
 
-/* Replaces the single empty component by n components (vectors only; Tink data has the empty one). Lasts until set_key. */
+/*
+ * Replaces the single empty component by n components (vectors only; Tink data has the empty one). Lasts until set_key.
+ */
 typedef struct StrmBytes
 {
 	const uint8_t *data;

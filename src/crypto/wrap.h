@@ -1,6 +1,7 @@
 /*
  * wrap.h
- *	  Wrapping of secrets under the master key: XChaCha20-Poly1305 with associated data that binds the secret to its place.
+ *	  Wrapping of secrets under the master key: XChaCha20-Poly1305 with associated data that binds the secret to its
+ *	  place.
  *
  *	  Wrapped form: version (1 byte, 1), kind (1), master key id (4, big endian), nonce (24), payload + tag (16).
  *	  Associated data: version, kind, owner (16), master key id (4), key link (16), key id (4), all big endian.
@@ -34,7 +35,8 @@ typedef struct StrmWrapPlace
 } StrmWrapPlace;
 
 /* out: n + STRM_WRAP_OVERHEAD bytes. nonce: 24 random bytes. */
-extern StrmCryptoStatus strm_wrap(const uint8_t master[STRM_MASTER_KEY_SIZE], uint32_t master_id, const StrmWrapPlace *place,
+extern StrmCryptoStatus strm_wrap(const uint8_t master[STRM_MASTER_KEY_SIZE], uint32_t master_id,
+								  const StrmWrapPlace *place,
 								  const uint8_t nonce[24], const uint8_t *in, size_t n, uint8_t *out);
 
 /* The id of the master key that a wrapped secret needs; false when it is too short or of another version. */

@@ -1,7 +1,7 @@
 /*
  * definition.c
- *	  What strm.create_derived_stream() was asked for, and checking it: all faults of a call in one error. What depends on
- *	  something that is itself at fault is not checked.
+ *	  What strm.create_derived_stream() was asked for, and checking it: all faults of a call in one error. What depends
+ *	  on something that is itself at fault is not checked.
  */
 #include "postgres.h"
 
@@ -154,7 +154,8 @@ strm_derived_check_masked(StrmFaults *faults, const StrmDerivedRequest *request,
 
 		ordinals[i] = strm_contract_field(contract, name);
 		if (ordinals[i] < 0)
-			strm_faults_add(faults, "masked_fields: data contract \"%s\" has no field \"%s\"", strm_contract_ref(contract), name);
+			strm_faults_add(faults, "masked_fields: data contract \"%s\" has no field \"%s\"",
+							strm_contract_ref(contract), name);
 		for (int j = 0; j < i; j++)
 			if (ordinals[i] >= 0 && ordinals[j] == ordinals[i])
 				strm_faults_add(faults, "masked_fields: field \"%s\" is named twice", name);
@@ -245,7 +246,8 @@ strm_derived_check_name(StrmFaults *faults, const char *given, StrmDerivedDefini
 		strm_faults_add(faults, "name: permission denied to create in schema \"%s\"", definition->schema);
 	if (definition->name != NULL && strlen(definition->name) >= NAMEDATALEN)
 		strm_faults_add(faults, "name: \"%s\" is too long, another one is needed", definition->name);
-	else if (definition->name != NULL && OidIsValid(namespace) && OidIsValid(get_relname_relid(definition->name, namespace)))
+	else if (definition->name != NULL && OidIsValid(namespace) &&
+			 OidIsValid(get_relname_relid(definition->name, namespace)))
 		strm_faults_add(faults, "name: relation \"%s\" already exists", definition->name);
 }
 

@@ -29,8 +29,8 @@ typedef struct StrmDerivedDefinition
 } StrmDerivedDefinition;
 
 /*
- * Checks request and fills definition, in the current context. Raises one error (22023) with a detail line per fault. The
- * source is locked (ACCESS SHARE) to the end of the transaction.
+ * Checks request and fills definition, in the current context. Raises one error (22023) with a detail line per fault.
+ * The source is locked (ACCESS SHARE) to the end of the transaction.
  */
 extern void strm_derived_define(const StrmDerivedRequest *request, StrmDerivedDefinition *definition);
 

@@ -2,10 +2,10 @@
  * view.c
  *	  The view that is a derived stream.
  *
- *	  It is an ordinary view of the source: the server columns without the seal, then the contract's columns, each as it is,
- *	  revealed (decrypted or masked) or masked. Everything in it is schema-qualified, and it names itself by its registry id
- *	  only, so that pg_dump can restore it. security_barrier keeps a reader's functions from rows without consent. INSTEAD OF
- *	  triggers keep a GRANT ALL from writing through it to the source.
+ *	  It is an ordinary view of the source: the server columns without the seal, then the contract's columns, each as it
+ *	  is, revealed (decrypted or masked) or masked. Everything in it is schema-qualified, and it names itself by its
+ *	  registry id only, so that pg_dump can restore it. security_barrier keeps a reader's functions from rows without
+ *	  consent. INSTEAD OF triggers keep a GRANT ALL from writing through it to the source.
  */
 #include "postgres.h"
 
@@ -21,10 +21,12 @@
 #include "transform/reveal.h"
 
 static const char *const server_columns[] = {
-	STRM_COLUMN_CONTRACT_VERSION, STRM_COLUMN_NONCE, STRM_COLUMN_TIMESTAMP, STRM_COLUMN_KEY_LINK, STRM_COLUMN_CONSENT_LEVELS
+	STRM_COLUMN_CONTRACT_VERSION, STRM_COLUMN_NONCE, STRM_COLUMN_TIMESTAMP, STRM_COLUMN_KEY_LINK,
+	STRM_COLUMN_CONSENT_LEVELS
 };
 
-StaticAssertDecl(lengthof(server_columns) == STRM_DERIVED_SERVER_COLUMNS, "the view's columns are not those that are checked");
+StaticAssertDecl(lengthof(server_columns) == STRM_DERIVED_SERVER_COLUMNS,
+				 "the view's columns are not those that are checked");
 
 /* Runs one DDL statement as the current user. */
 static void
@@ -36,8 +38,8 @@ strm_derived_execute(const char *sql)
 	result = SPI_execute(sql, false, 0);
 	if (result < 0)
 		ereport(ERROR,
-				(errcode(STRM_ERR_INTERNAL),
-				 errmsg("a definition of a derived stream failed: %s", SPI_result_code_string(result))));
+				errcode(STRM_ERR_INTERNAL),
+				errmsg("a definition of a derived stream failed: %s", SPI_result_code_string(result)));
 	SPI_finish();
 }
 
@@ -60,7 +62,8 @@ strm_derived_append_reveal(StringInfo sql, const StrmDerivedStream *derived, int
 	appendStringInfo(sql, ", %d", ordinal);
 	for (int i = 0; i < STRM_DERIVED_SERVER_COLUMNS; i++)
 		appendStringInfo(sql, ", s.%s", server_columns[i]);
-	appendStringInfo(sql, ", s.%s, NULL::%s", STRM_COLUMN_SEAL, format_type_extended(type, -1, FORMAT_TYPE_FORCE_QUALIFY));
+	appendStringInfo(sql, ", s.%s, NULL::%s", STRM_COLUMN_SEAL,
+					 format_type_extended(type, -1, FORMAT_TYPE_FORCE_QUALIFY));
 	for (int i = 0; i < contract->npersonal; i++)
 		appendStringInfo(sql, ", s.%s", quote_identifier(contract->fields[contract->personal[i]].column));
 	appendStringInfoChar(sql, ')');
@@ -76,7 +79,8 @@ strm_derived_append_mask(StringInfo sql, const StrmDerivedStream *derived, int o
 {
 	const StrmField *field = &derived->stream->contract->fields[ordinal];
 
-	appendStringInfo(sql, "strm.%s((SELECT t.token FROM strm.mask_token t WHERE t.derived_stream OPERATOR(pg_catalog.=) ",
+	appendStringInfo(sql,
+					 "strm.%s((SELECT t.token FROM strm.mask_token t WHERE t.derived_stream OPERATOR(pg_catalog.=) ",
 					 field->repeated ? "mask_values" : "mask_value");
 	strm_derived_append_uuid(sql, &derived->id);
 	appendStringInfo(sql, "), %d, s.%s)", ordinal, quote_identifier(field->column));
@@ -144,7 +148,8 @@ strm_derived_create_view(const StrmDerivedDefinition *definition)
 								  " FOR EACH ROW EXECUTE FUNCTION strm.refuse_write()", view));
 	for (int i = 0; i < contract->nfields; i++)
 		if (contract->fields[i].doc != NULL)
-			strm_derived_execute(psprintf("COMMENT ON COLUMN %s.%s IS %s", view, quote_identifier(contract->fields[i].column),
+			strm_derived_execute(psprintf("COMMENT ON COLUMN %s.%s IS %s", view,
+										  quote_identifier(contract->fields[i].column),
 										  quote_literal_cstr(contract->fields[i].doc)));
 	return get_relname_relid(definition->name, get_namespace_oid(definition->schema, false));
 }

@@ -2,11 +2,11 @@
  * event_list.c
  *	  Rows of a stream or of a derived stream as event JSON.
  *
- *	  The rows come from an ordinary SELECT of the current user through a cursor, so privileges, consent and decryption are
- *	  those of any SELECT, and memory does not grow with the number of rows.
+ *	  The rows come from an ordinary SELECT of the current user through a cursor, so privileges, consent and decryption
+ *	  are those of any SELECT, and memory does not grow with the number of rows.
  *
- *	  The last n events are found in two steps. A derived stream decrypts while its rows are read, before any sort, so the
- *	  first step reads timestamps only and finds where the last n begin; the second decrypts from there.
+ *	  The last n events are found in two steps. A derived stream decrypts while its rows are read, before any sort, so
+ *	  the first step reads timestamps only and finds where the last n begin; the second decrypts from there.
  */
 #include "postgres.h"
 
@@ -37,17 +37,17 @@ static const char *const server_columns[STRM_EVENT_COLUMNS] = {
 };
 
 /* The relation that is read, as parts of SQL. */
-typedef struct EventSource
+typedef struct StrmEventSource
 {
 	const StrmContract *contract;
 	char	   *relation;		/* qualified and quoted */
 	char	   *columns;		/* server columns, then fields */
 	const char *timestamp;		/* column, quoted */
-} EventSource;
+} StrmEventSource;
 
 /* Columns of a stream go by name; those of a derived stream by number, for its owner may rename them. */
 static void
-source_open(EventSource *source, Oid relid)
+strm_event_list_source(StrmEventSource *source, Oid relid)
 {
 	const StrmStream *stream = strm_catalog_stream_of(relid);
 	const StrmDerivedStream *derived = stream ? NULL : strm_catalog_derived_stream_of(relid);
@@ -82,7 +82,7 @@ source_open(EventSource *source, Oid relid)
 
 /* Opens a cursor of the current user for sql with a timestamptz and a bigint parameter. */
 static Portal
-open_cursor(const char *sql, TimestampTz timestamp, int64 number)
+strm_event_list_cursor(const char *sql, TimestampTz timestamp, int64 number)
 {
 	Oid			types[] = {TIMESTAMPTZOID, INT8OID};
 	Datum		values[] = {TimestampTzGetDatum(timestamp), Int64GetDatum(number)};
@@ -92,10 +92,11 @@ open_cursor(const char *sql, TimestampTz timestamp, int64 number)
 
 /* Finds the timestamp of the limit-th event from the end; false when there are fewer. */
 static bool
-find_last(const EventSource *source, int64 limit, TimestampTz *since)
+strm_event_list_find_last(const StrmEventSource *source, int64 limit, TimestampTz *since)
 {
-	char	   *sql = psprintf("SELECT %s FROM %s ORDER BY 1 DESC OFFSET $2 - 1 LIMIT 1", source->timestamp, source->relation);
-	Portal		portal = open_cursor(sql, 0, limit);
+	char	   *sql = psprintf("SELECT %s FROM %s ORDER BY 1 DESC OFFSET $2 - 1 LIMIT 1", source->timestamp,
+							   source->relation);
+	Portal		portal = strm_event_list_cursor(sql, 0, limit);
 	bool		isnull = true;
 
 	SPI_cursor_fetch(portal, true, 1);
@@ -108,7 +109,7 @@ find_last(const EventSource *source, int64 limit, TimestampTz *since)
 
 /* Opens the cursor over the requested rows, oldest first. */
 static Portal
-open_events(const EventSource *source, const StrmEventListRequest *request)
+strm_event_list_open(const StrmEventSource *source, const StrmEventListRequest *request)
 {
 	TimestampTz since = request->since;
 	StringInfoData sql;
@@ -120,22 +121,22 @@ open_events(const EventSource *source, const StrmEventListRequest *request)
 						 request->has_limit ? " LIMIT $2" : "");
 	else if (request->has_limit && request->limit == 0)
 		appendStringInfoString(&sql, " LIMIT $2");
-	else if (request->has_limit && find_last(source, request->limit, &since))
+	else if (request->has_limit && strm_event_list_find_last(source, request->limit, &since))
 	{
 		char	   *tail = psprintf("SELECT * FROM (%s WHERE %s >= $1 ORDER BY %d DESC LIMIT $2) AS tail ORDER BY %d",
 									sql.data, source->timestamp, STRM_EVENT_TIMESTAMP + 1, STRM_EVENT_TIMESTAMP + 1);
 
-		return open_cursor(tail, since, request->limit);
+		return strm_event_list_cursor(tail, since, request->limit);
 	}
 	else
 		appendStringInfo(&sql, " ORDER BY %d", STRM_EVENT_TIMESTAMP + 1);
-	return open_cursor(sql.data, since, request->limit);
+	return strm_event_list_cursor(sql.data, since, request->limit);
 }
 
 /* Encodes the rows of one fetch. */
 static void
-consume_rows(const StrmEventEncoder *encoder, MemoryContext row_context, StringInfo json,
-			 StrmEventConsumer consume, void *arg)
+strm_event_list_consume(const StrmEventEncoder *encoder, MemoryContext row_context, StringInfo json,
+						StrmEventConsumer consume, void *arg)
 {
 	TupleDesc	desc = SPI_tuptable->tupdesc;
 	Datum	   *values = palloc(mul_size(desc->natts, sizeof(Datum)));
@@ -159,7 +160,7 @@ consume_rows(const StrmEventEncoder *encoder, MemoryContext row_context, StringI
 void
 strm_event_list(const StrmEventListRequest *request, StrmEventConsumer consume, void *arg)
 {
-	EventSource source;
+	StrmEventSource source;
 	Portal		portal;
 	StrmEventEncoder *encoder;
 	StringInfoData json;
@@ -167,8 +168,8 @@ strm_event_list(const StrmEventListRequest *request, StrmEventConsumer consume, 
 	Oid		   *types;
 
 	SPI_connect();
-	source_open(&source, request->relid);
-	portal = open_events(&source, request);
+	strm_event_list_source(&source, request->relid);
+	portal = strm_event_list_open(&source, request);
 
 	types = palloc(mul_size(source.contract->nfields, sizeof(Oid)));
 	for (int i = 0; i < source.contract->nfields; i++)
@@ -182,7 +183,7 @@ strm_event_list(const StrmEventListRequest *request, StrmEventConsumer consume, 
 		SPI_cursor_fetch(portal, true, FETCH_ROWS);
 		if (SPI_processed == 0)
 			break;
-		consume_rows(encoder, row_context, &json, consume, arg);
+		strm_event_list_consume(encoder, row_context, &json, consume, arg);
 		SPI_freetuptable(SPI_tuptable);
 	}
 	SPI_cursor_close(portal);

@@ -21,8 +21,9 @@ typedef struct StrmEventListRequest
 typedef void (*StrmEventConsumer) (void *arg, const StringInfo json);
 
 /*
- * Calls consume for each event, oldest first. With since: the first limit events at or after it; without: the last limit
- * events. Raises 42704 when relid is neither a stream nor a derived stream; what the SELECT raises passes through.
+ * Calls consume for each event, oldest first. With since: the first limit events at or after it; without: the last
+ * limit events. Raises 42704 when relid is neither a stream nor a derived stream; what the SELECT raises passes
+ * through.
  */
 extern void strm_event_list(const StrmEventListRequest *request, StrmEventConsumer consume, void *arg);
 

@@ -2,8 +2,9 @@
  * definition.c
  *	  Expressions in the definition of a stream's table.
  *
- *	  A name proves nothing: an owner may drop a constraint and add another one of its name in one command. And a partition of a stream may
- *	  be partitioned itself: the key of that is computed from the row as the producer sent it, and an error of routing prints it.
+ *	  A name proves nothing: an owner may drop a constraint and add another one of its name in one command. And a
+ *	  partition of a stream may be partitioned itself: the key of that is computed from the row as the producer sent it,
+ *	  and an error of routing prints it.
  */
 #include "postgres.h"
 
@@ -31,7 +32,8 @@ strm_definition_ciphertext_constraints(const StrmContract *contract)
 char *
 strm_definition_ciphertext_name(int number)
 {
-	return number == 0 ? pstrdup(STRM_CIPHERTEXT_CONSTRAINT) : psprintf("%s_%d", STRM_CIPHERTEXT_CONSTRAINT, number + 1);
+	return number == 0 ? pstrdup(STRM_CIPHERTEXT_CONSTRAINT)
+		: psprintf("%s_%d", STRM_CIPHERTEXT_CONSTRAINT, number + 1);
 }
 
 /* Is it strm.check_ciphertext(...) of these personal fields' columns? */

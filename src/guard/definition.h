@@ -1,6 +1,7 @@
 /*
  * definition.h
- *	  Expressions in the definition of a stream's table: what its ciphertext constraints check, what its partition keys read.
+ *	  Expressions in the definition of a stream's table: what its ciphertext constraints check, what its partition keys
+ *	  read.
  */
 #ifndef STRM_GUARD_DEFINITION_H
 #define STRM_GUARD_DEFINITION_H
@@ -16,8 +17,8 @@ extern int	strm_definition_ciphertext_constraints(const StrmContract *contract);
 extern char *strm_definition_ciphertext_name(int number);
 
 /*
- * Does rel, a stream's table, have the ciphertext constraint of that number, as strm.create_stream() makes it? One that only has its
- * name does not count.
+ * Does rel, a stream's table, have the ciphertext constraint of that number, as strm.create_stream() makes it? One that
+ * only has its name does not count.
  */
 extern bool strm_definition_checks_ciphertext(Relation rel, const StrmContract *contract, int number);
 

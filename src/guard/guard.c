@@ -22,8 +22,8 @@
 static object_access_hook_type next_object_access_hook = NULL;
 
 /*
- * In this transaction something was dropped that may be (of) a stream. Set by the hook, read by the event trigger, cleared at the end of
- * the transaction (not sooner: events nest, when another event trigger drops something).
+ * In this transaction something was dropped that may be (of) a stream. Set by the hook, read by the event trigger,
+ * cleared at the end of the transaction (not sooner: events nest, when another event trigger drops something).
  */
 static bool drop_noticed = false;
 
@@ -43,8 +43,9 @@ strm_guard_constraint_relation(Oid constraint)
 }
 
 /*
- * Could the object be a stream, a derived stream or a part of one? Most drops have nothing to do with either, and end here. While
- * the names are not up to date, all count; so do triggers and rules, which are not worth a look into the catalog.
+ * Could the object be a stream, a derived stream or a part of one? Most drops have nothing to do with either, and end
+ * here. While the names are not up to date, all count; so do triggers and rules, which are not worth a look into the
+ * catalog.
  */
 static bool
 strm_guard_may_concern(Oid class_id, Oid object_id)
@@ -54,7 +55,8 @@ strm_guard_may_concern(Oid class_id, Oid object_id)
 		return false;
 	if (!strm_watched_current() || class_id == TriggerRelationId || class_id == RewriteRelationId)
 		return true;
-	return strm_watched_relation(class_id == RelationRelationId ? object_id : strm_guard_constraint_relation(object_id));
+	return strm_watched_relation(class_id == RelationRelationId ? object_id
+								 : strm_guard_constraint_relation(object_id));
 }
 
 bool
@@ -71,8 +73,8 @@ strm_guard_transaction_ended(XactEvent event, void *arg)
 }
 
 /*
- * The first lookup of a name in a session comes before parse analysis can fail, so the names that log redaction needs are
- * read there.
+ * The first lookup of a name in a session comes before parse analysis can fail, so the names that log redaction needs
+ * are read there.
  */
 static void
 strm_guard_object_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg)

@@ -2,15 +2,18 @@
  * log_redaction.c
  *	  Keeping values out of the server log when a statement that concerns a stream fails.
  *
- *	  Which statements: those whose text names something watched (watched.c), that run or fetch from a prepared statement or
- *	  cursor whose text does, or during which the executor opened a stream. While the names are not up to date: all.
+ *	  Which statements: those whose text names something watched (watched.c), that run or fetch from a prepared
+ *	  statement or cursor whose text does, or during which the executor opened a stream. While the names are not up to
+ *	  date: all.
  *
- *	  What the log gets: severity, SQLSTATE, and of the message the constant text it is made from, with %s where a value stood
- *	  (ours, and those of SQLSTATE classes whose messages name only objects, stay whole). No detail, hint, context, internal
- *	  query or statement. The client gets everything as ever: the same ErrorData is sent to it after the log, so the substitute
- *	  is put in for the log alone, by reporting it from within the hook with output to the client off.
+ *	  What the log gets: severity, SQLSTATE, and of the message the constant text it is made from, with %s where a value
+ *	  stood (ours, and those of SQLSTATE classes whose messages name only objects, stay whole). No detail, hint,
+ *	  context, internal query or statement. The client gets everything as ever: the same ErrorData is sent to it after
+ *	  the log, so the substitute is put in for the log alone, by reporting it from within the hook with output to the
+ *	  client off.
  *
- *	  Statement logging (log_statement, log_min_duration_statement, auto_explain) is the administrator's choice and untouched.
+ *	  Statement logging (log_statement, log_min_duration_statement, auto_explain) is the administrator's choice and
+ *	  untouched.
  *
  *	  The hook runs in aborted transactions: it reads no catalog and waits for nothing.
  */
@@ -57,7 +60,9 @@ strm_log_after_word(const char *text, const char *word)
 	return text + n;
 }
 
-/* Copies the identifier at text into name, folded unless quoted. false when there is none or it cannot be read simply. */
+/*
+ * Copies the identifier at text into name, folded unless quoted. false when there is none or it cannot be read simply.
+ */
 static bool
 strm_log_identifier(const char *text, char name[NAMEDATALEN])
 {
@@ -65,15 +70,16 @@ strm_log_identifier(const char *text, char name[NAMEDATALEN])
 
 	while (isspace((unsigned char) *text))
 		text++;
-	while (n < NAMEDATALEN - 1 && (isalnum((unsigned char) *text) || *text == '_' || *text == '$' || IS_HIGHBIT_SET(*text)))
+	while (n < NAMEDATALEN - 1 &&
+		   (isalnum((unsigned char) *text) || *text == '_' || *text == '$' || IS_HIGHBIT_SET(*text)))
 		name[n++] = pg_ascii_tolower((unsigned char) *text++);
 	name[n] = '\0';
 	return n > 0;
 }
 
 /*
- * Does EXECUTE name run a prepared statement that concerns a stream? A name that cannot be read simply counts as one. The
- * lookups are in hash tables of the session.
+ * Does EXECUTE name run a prepared statement that concerns a stream? A name that cannot be read simply counts as one.
+ * The lookups are in hash tables of the session.
  */
 static bool
 strm_log_executes(const char *after_execute)
@@ -88,8 +94,8 @@ strm_log_executes(const char *after_execute)
 }
 
 /*
- * Does the text of a statement concern a stream by way of a prepared statement or cursor? FETCH and MOVE go on with a statement of this
- * transaction; so does COMMIT, with that of a cursor that is kept.
+ * Does the text of a statement concern a stream by way of a prepared statement or cursor? FETCH and MOVE go on with a
+ * statement of this transaction; so does COMMIT, with that of a cursor that is kept.
  */
 static bool
 strm_log_indirect(const char *text)
@@ -123,8 +129,8 @@ strm_log_indirect(const char *text)
 }
 
 /*
- * Does what this session is doing concern a stream, as far as can be known now? Errs towards true. The client's text need not name one: a
- * function may put a statement together that does, and that fails before it is executed.
+ * Does what this session is doing concern a stream, as far as can be known now? Errs towards true. The client's text
+ * need not name one: a function may put a statement together that does, and that fails before it is executed.
  */
 static bool
 strm_log_concerned(const ErrorData *edata)
@@ -152,8 +158,8 @@ strm_log_is_ours(const ErrorData *edata)
 }
 
 /*
- * May the message be logged as it is? Ours, constant ones, and the server's own of classes that name objects, settings and
- * numbers only. (Not 42: "column does not exist" quotes what a producer wrote between the wrong quotes.)
+ * May the message be logged as it is? Ours, constant ones, and the server's own of classes that name objects, settings
+ * and numbers only. (Not 42: "column does not exist" quotes what a producer wrote between the wrong quotes.)
  */
 static bool
 strm_log_message_is_safe(const ErrorData *edata)
@@ -185,8 +191,8 @@ strm_log_message_is_safe(const ErrorData *edata)
 }
 
 /*
- * Reports edata to the server log alone, then puts back the parts that were replaced, for the client. The flag is reset also
- * when logging fails: left set, it would switch redaction off.
+ * Reports edata to the server log alone, then puts back the parts that were replaced, for the client. The flag is reset
+ * also when logging fails: left set, it would switch redaction off.
  */
 static void
 strm_log_emit_substitute(ErrorData *edata, const ErrorData *original)
@@ -233,7 +239,9 @@ strm_log_redact(ErrorData *edata)
 	strm_log_emit_substitute(edata, &original);
 }
 
-/* Logs edata without the details that quote another session's statement: a deadlock's, and those of a crashed session. */
+/*
+ * Logs edata without the details that quote another session's statement: a deadlock's, and those of a crashed session.
+ */
 static void
 strm_log_redact_details(ErrorData *edata)
 {

@@ -2,10 +2,10 @@
  * protect.c
  *	  Streams stay as they were made.
  *
- *	  After a definition changed, what must hold for the stream is checked as a whole, whatever the command was: its columns are
- *	  the managed ones, its managed triggers are in force, its ciphertext constraints exist, and nothing else sees a row before
- *	  it is encrypted. Damage is refused; a superuser, as a restore may be, gets a warning, except where plaintext would be
- *	  seen (rules, other BEFORE ROW triggers).
+ *	  After a definition changed, what must hold for the stream is checked as a whole, whatever the command was: its
+ *	  columns are the managed ones, its managed triggers are in force, its ciphertext constraints exist, and nothing
+ *	  else sees a row before it is encrypted. Damage is refused; a superuser, as a restore may be, gets a warning,
+ *	  except where plaintext would be seen (rules, other BEFORE ROW triggers).
  */
 #include "postgres.h"
 
@@ -169,7 +169,8 @@ strm_protect_check_columns(StrmDamage *damage, Relation rel, const StrmContract 
 		Form_pg_attribute column = TupleDescAttr(desc, i);
 
 		if (!column->attisdropped && !strm_protect_is_managed(contract, NameStr(column->attname)))
-			strm_faults_add(&damage->other, "Column \"%s\" is not a field of the data contract.", NameStr(column->attname));
+			strm_faults_add(&damage->other, "Column \"%s\" is not a field of the data contract.",
+							NameStr(column->attname));
 	}
 }
 
@@ -180,7 +181,8 @@ strm_protect_check_constraints(StrmDamage *damage, Relation rel, const StrmContr
 	for (int i = 0; i < strm_definition_ciphertext_constraints(contract); i++)
 	{
 		if (!strm_definition_checks_ciphertext(rel, contract, i))
-			strm_faults_add(&damage->other, "Constraint \"%s\" is missing or has another definition.", strm_definition_ciphertext_name(i));
+			strm_faults_add(&damage->other, "Constraint \"%s\" is missing or has another definition.",
+							strm_definition_ciphertext_name(i));
 	}
 }
 
@@ -286,18 +288,18 @@ strm_protect_report(const StrmDamage *damage, Oid relid)
 
 	if (damage->exposing.count > 0)
 		ereport(ERROR,
-				(errcode(STRM_ERR_PROTECTED),
-				 errmsg("stream %s may not have that rule, trigger or partition", name),
-				 errdetail("%s", damage->exposing.lines.data),
-				 errhint("Use an AFTER trigger: it sees what is stored.")));
+				errcode(STRM_ERR_PROTECTED),
+				errmsg("stream %s may not have that rule, trigger or partition", name),
+				errdetail("%s", damage->exposing.lines.data),
+				errhint("Use an AFTER trigger: it sees what is stored."));
 	if (damage->other.count > 0)
 		ereport(superuser() ? WARNING : ERROR,
-				(errcode(STRM_ERR_PROTECTED),
-				 errmsg(superuser() ? "stream %s is damaged" : "columns, triggers and constraints of stream %s are protected",
-						name),
-				 errdetail("%s", damage->other.lines.data),
-				 errhint(superuser() ? "INSERT may be refused, and rows may not be decrypted, until this is undone."
-						 : "The data contract determines a stream's columns. To be rid of the stream, use DROP TABLE.")));
+				errcode(STRM_ERR_PROTECTED),
+				errmsg(superuser() ? "stream %s is damaged"
+					   : "columns, triggers and constraints of stream %s are protected", name),
+				errdetail("%s", damage->other.lines.data),
+				errhint(superuser() ? "INSERT may be refused, and rows may not be decrypted, until this is undone."
+						: "The data contract determines a stream's columns. To be rid of the stream, use DROP TABLE."));
 }
 
 /* Checks one stream with its partitions. */
@@ -395,7 +397,8 @@ strm_protect_forget(List *relids)
 
 	foreach(lc, relids)
 	{
-		if (strm_protect_registered(streams, lfirst_oid(lc)) || strm_protect_registered(derived_streams, lfirst_oid(lc)))
+		if (strm_protect_registered(streams, lfirst_oid(lc)) ||
+			strm_protect_registered(derived_streams, lfirst_oid(lc)))
 			registered[n++] = ObjectIdGetDatum(lfirst_oid(lc));
 	}
 	if (n == 0)
@@ -403,13 +406,14 @@ strm_protect_forget(List *relids)
 
 	dropped = PointerGetDatum(construct_array(registered, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
 	strm_registry_execute("DELETE FROM strm.derived_stream WHERE relation = ANY ($1)"
-						  " OR stream_id IN (SELECT id FROM strm.stream WHERE relation = ANY ($1))", 1, &type, &dropped, NULL);
+						  " OR stream_id IN (SELECT id FROM strm.stream WHERE relation = ANY ($1))", 1, &type, &dropped,
+						  NULL);
 	strm_registry_execute("DELETE FROM strm.stream WHERE relation = ANY ($1)", 1, &type, &dropped, NULL);
 }
 
 /*
- * The extension's objects are dropped before the extension itself, its table of streams among them: the last moment to read that
- * table is when it goes. Whether it is still a member of the extension does not matter.
+ * The extension's objects are dropped before the extension itself, its table of streams among them: the last moment to
+ * read that table is when it goes. Whether it is still a member of the extension does not matter.
  */
 void
 strm_protect_drop(Oid class_id, Oid object_id)
@@ -425,8 +429,8 @@ strm_protect_drop(Oid class_id, Oid object_id)
 
 	if (strm_protect_registered(object_id, InvalidOid))
 		ereport(ERROR,
-				(errcode(STRM_ERR_PROTECTED),
-				 errmsg("extension \"%s\" cannot be dropped while streams exist", STRM_EXTENSION_NAME),
-				 errdetail("Without it the next INSERT would store plaintext."),
-				 errhint("Drop the streams first, with DROP TABLE; strm.streams lists them.")));
+				errcode(STRM_ERR_PROTECTED),
+				errmsg("extension \"%s\" cannot be dropped while streams exist", STRM_EXTENSION_NAME),
+				errdetail("Without it the next INSERT would store plaintext."),
+				errhint("Drop the streams first, with DROP TABLE; strm.streams lists them."));
 }

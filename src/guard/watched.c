@@ -2,10 +2,10 @@
  * watched.c
  *	  The names by which a statement may reach a stream, known without reading a catalog.
  *
- *	  When an error is logged the transaction is aborted and no catalog can be read, so each session keeps these names: streams,
- *	  their partitions and parents, views over them, functions whose body names any of these, tables and views with a trigger
- *	  that calls such a function, and the schema strm itself. Read at the first name lookup of a session and again after
- *	  a change; until then a text counts as naming a stream (strm_watched_current).
+ *	  When an error is logged the transaction is aborted and no catalog can be read, so each session keeps these names:
+ *	  streams, their partitions and parents, views over them, functions whose body names any of these, tables and views
+ *	  with a trigger that calls such a function, and the schema strm itself. Read at the first name lookup of a session
+ *	  and again after a change; until then a text counts as naming a stream (strm_watched_current).
  *
  *	  A stream reached in another way (a name put together at run time) is noticed by the executor's hook, see
  *	  log_redaction.c.
@@ -173,7 +173,8 @@ strm_watched_add_dependents(Oid relid, List **worklist)
 	SysScanDesc scan;
 	HeapTuple	tuple;
 
-	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(RelationRelationId));
+	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(RelationRelationId));
 	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
 	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
@@ -210,7 +211,8 @@ strm_watched_add_relatives(Oid relid, bool children, List **worklist)
 
 	ScanKeyInit(&key, children ? Anum_pg_inherits_inhparent : Anum_pg_inherits_inhrelid,
 				BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
-	scan = systable_beginscan(inherits, children ? InheritsParentIndexId : InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
+	scan = systable_beginscan(inherits, children ? InheritsParentIndexId : InheritsRelidSeqnoIndexId, true, NULL, 1,
+							  &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_inherits row = (Form_pg_inherits) GETSTRUCT(tuple);
@@ -306,7 +308,8 @@ strm_watched_begin(void)
 	else
 		MemoryContextReset(watched.cxt);
 	by_oid.hcxt = by_name.hcxt = watched.cxt;
-	watched.relations = hash_create("strm_privacy watched relations", 64, &by_oid, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	watched.relations = hash_create("strm_privacy watched relations", 64, &by_oid,
+									HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	watched.names = hash_create("strm_privacy watched names", 64, &by_name, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 }
 

@@ -20,8 +20,8 @@ extern bool strm_watched_empty(void);
 extern bool strm_watched_relation(Oid relid);
 
 /*
- * Does this text name a stream, or anything through which one is reached? Errs towards true. Reads no catalog, allocates
- * nothing and never throws: usable in an aborted transaction.
+ * Does this text name a stream, or anything through which one is reached? Errs towards true. Reads no catalog,
+ * allocates nothing and never throws: usable in an aborted transaction.
  */
 extern bool strm_watched_text(const char *text);
 

@@ -3,12 +3,12 @@
  *	  Taking events in JSON into a stream: the reverse of transform/event_json.c.
  *
  *	  An event becomes one INSERT with a parameter per column, so privileges, triggers and constraints are those of any
- *	  INSERT. Personal fields are passed as text, as their columns are; all others in their native type. JSON numbers reach
- *	  integers through their decimal digits, never through a float, so 64-bit values are exact.
+ *	  INSERT. Personal fields are passed as text, as their columns are; all others in their native type. JSON numbers
+ *	  reach integers through their decimal digits, never through a float, so 64-bit values are exact.
  *
- *	  Statement cache: a plan per stream and session, keyed by the table and valid as long as the statement's text is the
- *	  same. The text names table, columns and types, so a renamed table or another contract gives another text and no
- *	  invalidation is needed; changes below (indexes, constraints) are the plan cache's own business.
+ *	  Statement cache: a plan per stream and session, keyed by the table and valid as long as the statement's text is
+ *	  the same. The text names table, columns and types, so a renamed table or another contract gives another text and
+ *	  no invalidation is needed; changes below (indexes, constraints) are the plan cache's own business.
  */
 #include "postgres.h"
 
@@ -30,27 +30,27 @@
 #define META_MEMBER "strmMeta"
 
 /* An event on its way to parameters of the INSERT: $1 the consent levels, $2 the first field, and so on. */
-typedef struct EventParse
+typedef struct StrmEventParse
 {
 	const StrmContract *contract;
 	Datum	   *values;
 	char	   *nulls;			/* SPI's: 'n' or ' ' */
 	StrmFaults	faults;
 	bool		only_types;		/* all faults are wrong types */
-} EventParse;
+} StrmEventParse;
 
-typedef struct EventStatement
+typedef struct StrmEventStatement
 {
 	Oid			relid;			/* hash key */
 	char	   *sql;
 	SPIPlanPtr	plan;
-} EventStatement;
+} StrmEventStatement;
 
 static HTAB *event_statements = NULL;
 
 /* Type of one value of the field, as the INSERT's parameter takes it. */
 static Oid
-parameter_element_type(const StrmField *field)
+strm_event_element_type(const StrmField *field)
 {
 	StrmField	scalar = *field;
 
@@ -59,16 +59,16 @@ parameter_element_type(const StrmField *field)
 }
 
 static Oid
-parameter_type(const StrmField *field)
+strm_event_parameter_type(const StrmField *field)
 {
-	Oid			element = parameter_element_type(field);
+	Oid			element = strm_event_element_type(field);
 
 	return field->repeated ? get_array_type(element) : element;
 }
 
 /* What a fault says of a field's JSON type. */
 static const char *
-expected_type(const StrmField *field)
+strm_event_expected_type(const StrmField *field)
 {
 	switch (field->type)
 	{
@@ -88,7 +88,7 @@ expected_type(const StrmField *field)
 
 /* The integer that a JSON number is: 5, 5.0 and 5e0 are one. false when it has a fraction or is out of range. */
 static bool
-json_int64(const JsonbValue *json, int64 min, int64 max, int64 *result)
+strm_event_int64(const JsonbValue *json, int64 min, int64 max, int64 *result)
 {
 	char	   *digits;
 	char	   *end;
@@ -107,7 +107,7 @@ json_int64(const JsonbValue *json, int64 min, int64 max, int64 *result)
 
 /* The float that a JSON number, or one of the strings for what JSON numbers lack, is. */
 static bool
-json_float8(const JsonbValue *json, double *result)
+strm_event_float8(const JsonbValue *json, double *result)
 {
 	static const char *const names[] = {"NaN", "Infinity", "-Infinity"};
 	const double values[] = {NAN, INFINITY, -INFINITY};
@@ -132,7 +132,7 @@ json_float8(const JsonbValue *json, double *result)
 
 /* A scalar JSON value as the parameter of a non-repeated field or as an element; false when it is of another type. */
 static bool
-scalar_datum(const StrmField *field, const JsonbValue *json, Datum *value)
+strm_event_scalar(const StrmField *field, const JsonbValue *json, Datum *value)
 {
 	int64		integer;
 	double		number;
@@ -151,17 +151,18 @@ scalar_datum(const StrmField *field, const JsonbValue *json, Datum *value)
 				: BoolGetDatum(json->val.boolean);
 			return true;
 		case STRM_TYPE_INTEGER:
-			if (!json_int64(json, PG_INT32_MIN, PG_INT32_MAX, &integer))
+			if (!strm_event_int64(json, PG_INT32_MIN, PG_INT32_MAX, &integer))
 				return false;
-			*value = field->personal ? CStringGetTextDatum(psprintf(INT64_FORMAT, integer)) : Int32GetDatum((int32) integer);
+			*value = field->personal ? CStringGetTextDatum(psprintf(INT64_FORMAT, integer))
+				: Int32GetDatum((int32) integer);
 			return true;
 		case STRM_TYPE_LONG:
-			if (!json_int64(json, PG_INT64_MIN, PG_INT64_MAX, &integer))
+			if (!strm_event_int64(json, PG_INT64_MIN, PG_INT64_MAX, &integer))
 				return false;
 			*value = field->personal ? CStringGetTextDatum(psprintf(INT64_FORMAT, integer)) : Int64GetDatum(integer);
 			return true;
 		case STRM_TYPE_FLOAT:
-			if (!json_float8(json, &number))
+			if (!strm_event_float8(json, &number))
 				return false;
 			*value = field->personal ? CStringGetTextDatum(psprintf("%.17g", number)) : Float8GetDatum(number);
 			return true;
@@ -171,9 +172,9 @@ scalar_datum(const StrmField *field, const JsonbValue *json, Datum *value)
 
 /* A JSON array as the parameter of a repeated field; false when it is none or an element is of another type. */
 static bool
-array_datum(const StrmField *field, const JsonbValue *json, Datum *value)
+strm_event_array(const StrmField *field, const JsonbValue *json, Datum *value)
 {
-	Oid			type = parameter_element_type(field);
+	Oid			type = strm_event_element_type(field);
 	ArrayBuildState *elements;
 	JsonbIterator *it;
 	JsonbIteratorToken token;
@@ -190,7 +191,7 @@ array_datum(const StrmField *field, const JsonbValue *json, Datum *value)
 
 		if (token != WJB_ELEM)
 			continue;
-		if (element.type != jbvNull && !scalar_datum(field, &element, &datum))
+		if (element.type != jbvNull && !strm_event_scalar(field, &element, &datum))
 			return false;
 		accumArrayResult(elements, datum, element.type == jbvNull, type, CurrentMemoryContext);
 	}
@@ -200,48 +201,49 @@ array_datum(const StrmField *field, const JsonbValue *json, Datum *value)
 
 /* Takes the member of a field. */
 static void
-parse_field(EventParse *parse, int ordinal, const JsonbValue *json)
+strm_event_parse_field(StrmEventParse *parse, int ordinal, const JsonbValue *json)
 {
 	const StrmField *field = &parse->contract->fields[ordinal];
 	Datum	   *value = &parse->values[1 + ordinal];
 
 	if (json->type == jbvNull)
 		return;
-	if (field->repeated ? array_datum(field, json, value) : scalar_datum(field, json, value))
+	if (field->repeated ? strm_event_array(field, json, value) : strm_event_scalar(field, json, value))
 		parse->nulls[1 + ordinal] = ' ';
 	else
-		strm_faults_add(&parse->faults, "field \"%s\": %s expected", field->name, expected_type(field));
+		strm_faults_add(&parse->faults, "field \"%s\": %s expected", field->name, strm_event_expected_type(field));
 }
 
 /* Takes strmMeta.consentLevels; which levels are allowed is the trigger's business. */
 static void
-parse_consent_levels(EventParse *parse, const JsonbValue *json)
+strm_event_parse_consent_levels(StrmEventParse *parse, const JsonbValue *json)
 {
 	StrmField	levels = {.type = STRM_TYPE_INTEGER,.repeated = true};
 
 	if (json->type == jbvNull)
 		return;
-	if (array_datum(&levels, json, &parse->values[0]) && !ARR_HASNULL(DatumGetArrayTypeP(parse->values[0])))
+	if (strm_event_array(&levels, json, &parse->values[0]) && !ARR_HASNULL(DatumGetArrayTypeP(parse->values[0])))
 		parse->nulls[0] = ' ';
 	else
 		strm_faults_add(&parse->faults, "\"strmMeta.consentLevels\": array of 32-bit integers expected");
 }
 
 static bool
-key_is(const JsonbValue *key, const char *name)
+strm_event_key_is(const JsonbValue *key, const char *name)
 {
 	return key->val.string.len == strlen(name) && memcmp(key->val.string.val, name, key->val.string.len) == 0;
 }
 
 /* Takes one member of strmMeta. true when it was the event's contract reference, and the right one. */
 static bool
-parse_meta_member(EventParse *parse, const JsonbValue *key, const JsonbValue *value)
+strm_event_parse_meta_member(StrmEventParse *parse, const JsonbValue *key, const JsonbValue *value)
 {
-	if (key_is(key, "eventContractRef"))
-		return value->type == jbvString && key_is(value, strm_contract_ref(parse->contract));
-	if (key_is(key, "consentLevels"))
-		parse_consent_levels(parse, value);
-	else if (!key_is(key, "nonce") && !key_is(key, "timestamp") && !key_is(key, "keyLink") && !key_is(key, "billingId"))
+	if (strm_event_key_is(key, "eventContractRef"))
+		return value->type == jbvString && strm_event_key_is(value, strm_contract_ref(parse->contract));
+	if (strm_event_key_is(key, "consentLevels"))
+		strm_event_parse_consent_levels(parse, value);
+	else if (!strm_event_key_is(key, "nonce") && !strm_event_key_is(key, "timestamp") &&
+			 !strm_event_key_is(key, "keyLink") && !strm_event_key_is(key, "billingId"))
 	{
 		parse->only_types = false;
 		strm_faults_add(&parse->faults, "unknown member \"strmMeta.%.*s\"", key->val.string.len, key->val.string.val);
@@ -251,7 +253,7 @@ parse_meta_member(EventParse *parse, const JsonbValue *key, const JsonbValue *va
 
 /* Takes strmMeta, which may be NULL (absent). An event must say which contract it follows. */
 static void
-parse_meta(EventParse *parse, const JsonbValue *meta)
+strm_event_parse_meta(StrmEventParse *parse, const JsonbValue *meta)
 {
 	bool		contract_seen = false;
 
@@ -267,7 +269,7 @@ parse_meta(EventParse *parse, const JsonbValue *meta)
 			if (token != WJB_KEY)
 				continue;
 			(void) JsonbIteratorNext(&it, &value, true);
-			contract_seen |= parse_meta_member(parse, &key, &value);
+			contract_seen |= strm_event_parse_meta_member(parse, &key, &value);
 		}
 	}
 	if (!contract_seen)
@@ -280,7 +282,7 @@ parse_meta(EventParse *parse, const JsonbValue *meta)
 
 /* Takes all members of the event. */
 static void
-parse_members(EventParse *parse, Jsonb *event)
+strm_event_parse_members(StrmEventParse *parse, Jsonb *event)
 {
 	JsonbIterator *it = JsonbIteratorInit(&event->root);
 	JsonbIteratorToken token;
@@ -297,7 +299,7 @@ parse_members(EventParse *parse, Jsonb *event)
 		if (token != WJB_KEY)
 			continue;
 		(void) JsonbIteratorNext(&it, &value, true);
-		if (key_is(&key, META_MEMBER))
+		if (strm_event_key_is(&key, META_MEMBER))
 		{
 			meta = value;
 			has_meta = true;
@@ -306,19 +308,19 @@ parse_members(EventParse *parse, Jsonb *event)
 		name = pnstrdup(key.val.string.val, key.val.string.len);
 		ordinal = strm_contract_field(parse->contract, name);
 		if (ordinal >= 0)
-			parse_field(parse, ordinal, &value);
+			strm_event_parse_field(parse, ordinal, &value);
 		else
 		{
 			parse->only_types = false;
 			strm_faults_add(&parse->faults, "unknown field \"%s\"", name);
 		}
 	}
-	parse_meta(parse, has_meta ? &meta : NULL);
+	strm_event_parse_meta(parse, has_meta ? &meta : NULL);
 }
 
 /* Makes the INSERT's parameters of the event, or raises all its faults. */
 static void
-parse_event(EventParse *parse, const StrmContract *contract, Jsonb *event)
+strm_event_parse(StrmEventParse *parse, const StrmContract *contract, Jsonb *event)
 {
 	parse->contract = contract;
 	parse->values = palloc0(mul_size(1 + contract->nfields, sizeof(Datum)));
@@ -330,7 +332,7 @@ parse_event(EventParse *parse, const StrmContract *contract, Jsonb *event)
 	if (!JB_ROOT_IS_OBJECT(event))
 		strm_faults_add(&parse->faults, "event: object expected");
 	else
-		parse_members(parse, event);
+		strm_event_parse_members(parse, event);
 
 	if (parse->faults.count > 0)
 		strm_ereport_private(errcode(parse->only_types ? STRM_ERR_TYPE : STRM_ERR_ARGUMENT),
@@ -340,7 +342,7 @@ parse_event(EventParse *parse, const StrmContract *contract, Jsonb *event)
 
 /* Text of the INSERT and the types of its parameters. */
 static char *
-insert_statement(const StrmStream *stream, Oid *types)
+strm_event_statement(const StrmStream *stream, Oid *types)
 {
 	const StrmContract *contract = stream->contract;
 	StringInfoData columns;
@@ -351,7 +353,7 @@ insert_statement(const StrmStream *stream, Oid *types)
 	types[0] = INT4ARRAYOID;
 	for (int i = 0; i < contract->nfields; i++)
 	{
-		types[1 + i] = parameter_type(&contract->fields[i]);
+		types[1 + i] = strm_event_parameter_type(&contract->fields[i]);
 		appendStringInfo(&columns, ", %s", quote_identifier(contract->fields[i].column));
 		appendStringInfo(&values, ", $%d::%s", i + 2, format_type_be_qualified(types[1 + i]));
 	}
@@ -363,16 +365,16 @@ insert_statement(const StrmStream *stream, Oid *types)
 
 /* The kept plan of the stream's INSERT, made when there is none or the statement changed. Needs an SPI connection. */
 static SPIPlanPtr
-insert_plan(const StrmStream *stream)
+strm_event_plan(const StrmStream *stream)
 {
 	Oid		   *types = palloc(mul_size(1 + stream->contract->nfields, sizeof(Oid)));
-	char	   *sql = insert_statement(stream, types);
-	EventStatement *statement;
+	char	   *sql = strm_event_statement(stream, types);
+	StrmEventStatement *statement;
 	SPIPlanPtr	plan;
 
 	if (event_statements == NULL)
 	{
-		HASHCTL		ctl = {.keysize = sizeof(Oid),.entrysize = sizeof(EventStatement)};
+		HASHCTL		ctl = {.keysize = sizeof(Oid),.entrysize = sizeof(StrmEventStatement)};
 
 		ctl.hcxt = AllocSetContextCreate(CacheMemoryContext, "strm event statements", ALLOCSET_SMALL_SIZES);
 		event_statements = hash_create("strm event statements", 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
@@ -404,12 +406,12 @@ insert_plan(const StrmStream *stream)
 void
 strm_event_ingest(const StrmStream *stream, Jsonb *event)
 {
-	EventParse	parse;
+	StrmEventParse parse;
 	int			rc;
 
 	SPI_connect();
-	parse_event(&parse, stream->contract, event);
-	rc = SPI_execute_plan(insert_plan(stream), parse.values, parse.nulls, false, 0);
+	strm_event_parse(&parse, stream->contract, event);
+	rc = SPI_execute_plan(strm_event_plan(stream), parse.values, parse.nulls, false, 0);
 	if (rc != SPI_OK_INSERT)
 		ereport(ERROR,
 				errcode(STRM_ERR_INTERNAL),

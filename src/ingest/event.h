@@ -10,9 +10,9 @@
 #include "catalog/stream.h"
 
 /*
- * Inserts one event (DESIGN: event JSON) into stream as the current user. Raises one private error that lists every fault
- * of the event by member and expected type, never by value: 22P02 when types are wrong, 22023 when members are unknown or
- * the event is of another contract. What the INSERT raises passes through.
+ * Inserts one event (docs/formats.md) into stream as the current user. Raises one private error that lists every
+ * fault of the event by member and expected type, never by value: 22P02 when types are wrong, 22023 when members are
+ * unknown or the event is of another contract. What the INSERT raises passes through.
  */
 extern void strm_event_ingest(const StrmStream *stream, Jsonb *event);
 

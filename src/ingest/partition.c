@@ -2,9 +2,10 @@
  * partition.c
  *	  Range partitions of a stream's table on strm_timestamp.
  *
- *	  Windows are counted in UTC from Monday 2001-01-01 00:00, so that weeks begin on Mondays, and months and years with their first
- *	  day. What a partition is made of that attaching does not copy (REPLICA IDENTITY) is set here. A default partition takes
- *	  the rows of windows that have none, so no INSERT fails when nobody makes partitions for a while.
+ *	  Windows are counted in UTC from Monday 2001-01-01 00:00, so that weeks begin on Mondays, and months and years with
+ *	  their first day. What a partition is made of that attaching does not copy (REPLICA IDENTITY) is set here. A
+ *	  default partition takes the rows of windows that have none, so no INSERT fails when nobody makes partitions for a
+ *	  while.
  *
  *	  Bounds of a partition name times only; never partition by a personal field: "no partition found" prints the key.
  */
@@ -48,14 +49,16 @@ strm_partition_span(const Interval *width)
 void
 strm_partition_check_width(const Interval *width, StrmFaults *faults)
 {
-	if (width->month > 0 && width->month <= STRM_PARTITION_MAX_YEARS * MONTHS_PER_YEAR && width->day == 0 && width->time == 0)
+	if (width->month > 0 && width->month <= STRM_PARTITION_MAX_YEARS * MONTHS_PER_YEAR && width->day == 0 &&
+		width->time == 0)
 		return;
 	/* the limits on each part come first: the sum could overflow */
 	if (width->month != 0 || width->day < 0 || width->day > STRM_PARTITION_MAX_DAYS || width->time < 0 ||
 		width->time > STRM_PARTITION_MAX_DAYS * USECS_PER_DAY || strm_partition_span(width) < USECS_PER_HOUR ||
 		strm_partition_span(width) > STRM_PARTITION_MAX_DAYS * USECS_PER_DAY ||
 		strm_partition_span(width) % USECS_PER_MINUTE != 0)
-		strm_faults_add(faults, "partition_by must be between 1 hour and %d years: whole months, or days, hours and minutes.",
+		strm_faults_add(faults,
+						"partition_by must be between 1 hour and %d years: whole months, or days, hours and minutes.",
 						STRM_PARTITION_MAX_YEARS);
 }
 
@@ -181,18 +184,20 @@ strm_partition_label(const Interval *width, TimestampTz start)
 }
 
 /*
- * Creates a table that can become a partition, with a name that is free, and returns its qualified name. It has the stream's
- * ciphertext constraints, so what is moved there is checked; it gets the triggers when it is attached.
+ * Creates a table that can become a partition, with a name that is free, and returns its qualified name. It has the
+ * stream's ciphertext constraints, so what is moved there is checked; it gets the triggers when it is attached.
  */
 static char *
 strm_partition_create_table(Oid relid, const char *label)
 {
 	Oid			schema = get_rel_namespace(relid);
 	char	   *schema_name = get_namespace_name(schema);
-	char	   *name = quote_qualified_identifier(schema_name, ChooseRelationName(get_rel_name(relid), NULL, label, schema, false));
+	char	   *name = quote_qualified_identifier(schema_name,
+												  ChooseRelationName(get_rel_name(relid), NULL, label, schema, false));
 	char	   *stream = quote_qualified_identifier(schema_name, get_rel_name(relid));
 
-	strm_stream_execute(psprintf("CREATE TABLE %s (LIKE %s INCLUDING ALL EXCLUDING INDEXES EXCLUDING STATISTICS)", name, stream));
+	strm_stream_execute(psprintf("CREATE TABLE %s (LIKE %s INCLUDING ALL EXCLUDING INDEXES EXCLUDING STATISTICS)", name,
+								 stream));
 	strm_stream_execute(psprintf("ALTER TABLE %s REPLICA IDENTITY FULL", name));
 	return name;
 }
@@ -207,8 +212,8 @@ strm_partition_create_default(Oid relid)
 }
 
 /*
- * Creates one window's partition. Rows that come meanwhile are of the present window: they must not be on their way to the default
- * partition, which would refuse them in the end, so the stream is locked when it is that one.
+ * Creates one window's partition. Rows that come meanwhile are of the present window: they must not be on their way to
+ * the default partition, which would refuse them in the end, so the stream is locked when it is that one.
  */
 static void
 strm_partition_create_window(Oid relid, const Interval *width, StrmWindow window, bool present)
@@ -231,7 +236,8 @@ strm_partition_create_window(Oid relid, const Interval *width, StrmWindow window
 									 " OPERATOR(pg_catalog.<) %s::pg_catalog.timestamptz RETURNING *)"
 									 " INSERT INTO %s SELECT * FROM moved", stream, start, end, name));
 	}
-	strm_stream_execute(psprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM (%s) TO (%s)", stream, name, start, end));
+	strm_stream_execute(psprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM (%s) TO (%s)", stream, name, start,
+								 end));
 }
 
 int

@@ -20,9 +20,10 @@ extern void strm_partition_check_width(const Interval *width, StrmFaults *faults
 extern void strm_partition_create_default(Oid relid);
 
 /*
- * Creates partitions for the present window and as many as ahead after it, except where partitions overlap a window already.
- * Rows of such a window move there from the default partition, if there is one, which is locked meanwhile; so is the stream
- * while the present window's is created. As the current user, by SPI (connected). Returns how many were created.
+ * Creates partitions for the present window and as many as ahead after it, except where partitions overlap a window
+ * already. Rows of such a window move there from the default partition, if there is one, which is locked meanwhile; so
+ * is the stream while the present window's is created. As the current user, by SPI (connected). Returns how many were
+ * created.
  */
 extern int	strm_partition_create(Oid relid, const Interval *width, int ahead);
 

@@ -2,15 +2,15 @@
  * simulate.c
  *	  Plausible random events, for demonstrations and benchmarks.
  *
- *	  A row belongs to one of the sessions, which is its key field: session-0, session-1 and so on. A session is of one of
- *	  100 data subjects (unique-0 to unique-99), except that each 20th is anonymous where the contract allows it. Other
- *	  personal strings are sensitive-0 to sensitive-99, the rest not-sensitive-0 to not-sensitive-99; numbers are likewise of
- *	  100 values; one optional value in 20 is NULL, and repeated fields have up to three elements.
+ *	  A row belongs to one of the sessions, which is its key field: session-0, session-1 and so on. A session is of one
+ *	  of 100 data subjects (unique-0 to unique-99), except that each 20th is anonymous where the contract allows it.
+ *	  Other personal strings are sensitive-0 to sensitive-99, the rest not-sensitive-0 to not-sensitive-99; numbers are
+ *	  likewise of 100 values; one optional value in 20 is NULL, and repeated fields have up to three elements.
  *
- *	  Each value is made of its field and its number (of the session, or 0 to 99) alone, by a generator seeded with both, so
- *	  nothing is kept and the same number is always the same value. A value that must match regular expressions is looked
- *	  for among the plain text and texts generated from the expressions, alone and combined; the server's engine decides,
- *	  called as by contract/validation.c but without its error.
+ *	  Each value is made of its field and its number (of the session, or 0 to 99) alone, by a generator seeded with
+ *	  both, so nothing is kept and the same number is always the same value. A value that must match regular expressions
+ *	  is looked for among the plain text and texts generated from the expressions, alone and combined; the server's
+ *	  engine decides, called as by contract/validation.c but without its error.
  *
  *	  Rows are inserted 1000 at a time, from one text array per column.
  */
@@ -43,14 +43,14 @@
 #define WORD_SIZE 8
 
 /* A validation of a field. sample is NULL when texts cannot be generated from its expression. */
-typedef struct SimulatedRule
+typedef struct StrmSimulatedRule
 {
 	text	   *regex;
 	StrmPattern *sample;
-} SimulatedRule;
+} StrmSimulatedRule;
 
 /* How a candidate value is made of the plain text and the rules' samples, in the order of trying. */
-typedef enum CandidateForm
+typedef enum StrmCandidateForm
 {
 	CANDIDATE_PLAIN,
 	CANDIDATE_JOINED,			/* samples in order, the plain text behind the only one or between them */
@@ -60,21 +60,21 @@ typedef enum CandidateForm
 	CANDIDATE_ONE,				/* one of the samples */
 	CANDIDATE_WORD,				/* eight letters and digits */
 	CANDIDATE_FORMS
-} CandidateForm;
+} StrmCandidateForm;
 
-typedef struct SimulatedField
+typedef struct StrmSimulatedField
 {
 	const StrmField *field;
 	int			ordinal;
 	int			nrules;
-	SimulatedRule *rules;
-	CandidateForm form;			/* that works; tried first */
-} SimulatedField;
+	StrmSimulatedRule *rules;
+	StrmCandidateForm form;			/* that works; tried first */
+} StrmSimulatedField;
 
-typedef struct Simulation
+typedef struct StrmSimulation
 {
 	const StrmStream *stream;
-	SimulatedField *fields;
+	StrmSimulatedField *fields;
 	int32		sessions;
 	uint64		seed;
 	pg_prng_state prng;
@@ -82,18 +82,18 @@ typedef struct Simulation
 	int			nconsents;
 	StringInfoData candidate;
 	StringInfoData canonical;
-} Simulation;
+} StrmSimulation;
 
 /* One batch: consent levels, then the fields; arrays of BATCH_ROWS. */
-typedef struct SimulatedColumn
+typedef struct StrmSimulatedColumn
 {
 	Datum	   *values;
 	bool	   *nulls;
-} SimulatedColumn;
+} StrmSimulatedColumn;
 
 /* Appends the value with that number that a field without validations has. */
 static void
-plain_value(const Simulation *simulation, const SimulatedField *simulated, int32 number, StringInfo out)
+strm_simulate_plain(const StrmSimulation *simulation, const StrmSimulatedField *simulated, int32 number, StringInfo out)
 {
 	const StrmContract *contract = simulation->stream->contract;
 	const char *prefix = simulated->field->personal ? "sensitive" : "not-sensitive";
@@ -123,7 +123,7 @@ plain_value(const Simulation *simulation, const SimulatedField *simulated, int32
 
 /* Appends a text generated from one rule. */
 static bool
-sample_value(const SimulatedField *simulated, int rule, pg_prng_state *prng, StringInfo out)
+strm_simulate_sample(const StrmSimulatedField *simulated, int rule, pg_prng_state *prng, StringInfo out)
 {
 	const StrmPattern *sample = simulated->rules[rule].sample;
 
@@ -132,7 +132,7 @@ sample_value(const SimulatedField *simulated, int rule, pg_prng_state *prng, Str
 
 /* Appends random letters and digits. */
 static void
-word_value(pg_prng_state *prng, StringInfo out)
+strm_simulate_word(pg_prng_state *prng, StringInfo out)
 {
 	static const char characters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
 
@@ -142,34 +142,34 @@ word_value(pg_prng_state *prng, StringInfo out)
 
 /* Makes a candidate of that form. false when it cannot be made. */
 static bool
-make_candidate(Simulation *simulation, const SimulatedField *simulated, CandidateForm form, int32 number,
-			   pg_prng_state *prng)
+strm_simulate_candidate(StrmSimulation *simulation, const StrmSimulatedField *simulated, StrmCandidateForm form,
+						int32 number, pg_prng_state *prng)
 {
 	StringInfo	out = &simulation->candidate;
 	int			n = simulated->nrules;
 
 	resetStringInfo(out);
 	if (form == CANDIDATE_WORD)
-		word_value(prng, out);
+		strm_simulate_word(prng, out);
 	if (form == CANDIDATE_PLAIN || form == CANDIDATE_PLAIN_SAMPLES)
-		plain_value(simulation, simulated, number, out);
+		strm_simulate_plain(simulation, simulated, number, out);
 	if (form == CANDIDATE_ONE)
-		return sample_value(simulated, (int) pg_prng_uint64_range(prng, 0, n - 1), prng, out);
+		return strm_simulate_sample(simulated, (int) pg_prng_uint64_range(prng, 0, n - 1), prng, out);
 	if (form == CANDIDATE_PLAIN || form == CANDIDATE_WORD)
 		return true;
 	for (int i = 0; i < n; i++)
 	{
-		if (!sample_value(simulated, form == CANDIDATE_REVERSED ? n - 1 - i : i, prng, out))
+		if (!strm_simulate_sample(simulated, form == CANDIDATE_REVERSED ? n - 1 - i : i, prng, out))
 			return false;
 		if (form == CANDIDATE_JOINED && (n == 1 || i < n - 1))
-			plain_value(simulation, simulated, number, out);
+			strm_simulate_plain(simulation, simulated, number, out);
 	}
 	return true;
 }
 
 /* Is the candidate of the field's type, and does it pass all its validations? Then its canonical text replaces it. */
 static bool
-candidate_passes(Simulation *simulation, const SimulatedField *simulated)
+strm_simulate_passes(StrmSimulation *simulation, const StrmSimulatedField *simulated)
 {
 	const char *canonical;
 	Size		size;
@@ -190,14 +190,16 @@ candidate_passes(Simulation *simulation, const SimulatedField *simulated)
 
 /* Leaves a value of that number in simulation->candidate, of that form if any passes. */
 static bool
-try_form(Simulation *simulation, const SimulatedField *simulated, CandidateForm form, int32 number)
+strm_simulate_try_form(StrmSimulation *simulation, const StrmSimulatedField *simulated, StrmCandidateForm form,
+					   int32 number)
 {
 	pg_prng_state prng;
 
 	pg_prng_seed(&prng, hash_bytes_uint32_extended((uint32) number, simulation->seed + simulated->ordinal));
 	for (int i = 0; i < TRIES_PER_FORM; i++)
 	{
-		if (make_candidate(simulation, simulated, form, number, &prng) && candidate_passes(simulation, simulated))
+		if (strm_simulate_candidate(simulation, simulated, form, number, &prng) &&
+			strm_simulate_passes(simulation, simulated))
 			return true;
 	}
 	return false;
@@ -205,17 +207,17 @@ try_form(Simulation *simulation, const SimulatedField *simulated, CandidateForm 
 
 /* Leaves the value of that number of a field in simulation->candidate. */
 static void
-find_value(Simulation *simulation, const SimulatedField *simulated, int32 number)
+strm_simulate_find_value(StrmSimulation *simulation, const StrmSimulatedField *simulated, int32 number)
 {
 	if (simulated->nrules == 0)
 	{
 		resetStringInfo(&simulation->candidate);
-		plain_value(simulation, simulated, number, &simulation->candidate);
+		strm_simulate_plain(simulation, simulated, number, &simulation->candidate);
 		return;
 	}
 	for (int i = 0; i < CANDIDATE_FORMS; i++)
 	{
-		if (try_form(simulation, simulated, (simulated->form + i) % CANDIDATE_FORMS, number))
+		if (strm_simulate_try_form(simulation, simulated, (simulated->form + i) % CANDIDATE_FORMS, number))
 			return;
 	}
 	ereport(ERROR,
@@ -228,12 +230,12 @@ find_value(Simulation *simulation, const SimulatedField *simulated, int32 number
 
 /* Finds the form of value that a field's validations need. */
 static void
-choose_form(Simulation *simulation, SimulatedField *simulated)
+strm_simulate_choose_form(StrmSimulation *simulation, StrmSimulatedField *simulated)
 {
 	for (int form = 0; form < CANDIDATE_FORMS; form++)
 	{
 		simulated->form = form;
-		if (try_form(simulation, simulated, form, 0))
+		if (strm_simulate_try_form(simulation, simulated, form, 0))
 			return;
 	}
 	simulated->form = CANDIDATE_PLAIN;
@@ -241,7 +243,7 @@ choose_form(Simulation *simulation, SimulatedField *simulated)
 
 /* A repeated field's array literal of up to MAX_ELEMENTS values. */
 static Datum
-array_value(Simulation *simulation, const SimulatedField *simulated)
+strm_simulate_array(StrmSimulation *simulation, const StrmSimulatedField *simulated)
 {
 	int			count = (int) pg_prng_uint64_range(&simulation->prng, 0, MAX_ELEMENTS);
 	StringInfoData literal;
@@ -250,7 +252,7 @@ array_value(Simulation *simulation, const SimulatedField *simulated)
 	appendStringInfoChar(&literal, '{');
 	for (int i = 0; i < count; i++)
 	{
-		find_value(simulation, simulated, (int32) pg_prng_uint64_range(&simulation->prng, 0, VALUES - 1));
+		strm_simulate_find_value(simulation, simulated, (int32) pg_prng_uint64_range(&simulation->prng, 0, VALUES - 1));
 		appendStringInfoString(&literal, i > 0 ? ",\"" : "\"");
 		for (const char *c = simulation->candidate.data; *c != '\0'; c++)
 		{
@@ -266,7 +268,7 @@ array_value(Simulation *simulation, const SimulatedField *simulated)
 
 /* One field of a row of that session; false when it is NULL. */
 static bool
-field_value(Simulation *simulation, const SimulatedField *simulated, int32 session, Datum *value)
+strm_simulate_field(StrmSimulation *simulation, const StrmSimulatedField *simulated, int32 session, Datum *value)
 {
 	const StrmContract *contract = simulation->stream->contract;
 	int32		number = (int32) pg_prng_uint64_range(&simulation->prng, 0, VALUES - 1);
@@ -286,10 +288,10 @@ field_value(Simulation *simulation, const SimulatedField *simulated, int32 sessi
 		return false;
 
 	if (simulated->field->repeated)
-		*value = array_value(simulation, simulated);
+		*value = strm_simulate_array(simulation, simulated);
 	else
 	{
-		find_value(simulation, simulated, number);
+		strm_simulate_find_value(simulation, simulated, number);
 		*value = PointerGetDatum(cstring_to_text_with_len(simulation->candidate.data, simulation->candidate.len));
 	}
 	return true;
@@ -297,7 +299,7 @@ field_value(Simulation *simulation, const SimulatedField *simulated, int32 sessi
 
 /* Fills one row of the batch. */
 static void
-fill_row(Simulation *simulation, SimulatedColumn *columns, int row)
+strm_simulate_fill_row(StrmSimulation *simulation, StrmSimulatedColumn *columns, int row)
 {
 	int32		session = (int32) pg_prng_uint64_range(&simulation->prng, 0, simulation->sessions - 1);
 	int			consent = (int) pg_prng_uint64_range(&simulation->prng, 0, simulation->nconsents - 1);
@@ -305,15 +307,16 @@ fill_row(Simulation *simulation, SimulatedColumn *columns, int row)
 	columns[0].values[row] = CStringGetTextDatum(simulation->consents[consent]);
 	columns[0].nulls[row] = false;
 	for (int i = 0; i < simulation->stream->contract->nfields; i++)
-		columns[1 + i].nulls[row] = !field_value(simulation, &simulation->fields[i], session, &columns[1 + i].values[row]);
+		columns[1 + i].nulls[row] = !strm_simulate_field(simulation, &simulation->fields[i], session,
+														 &columns[1 + i].values[row]);
 }
 
 /* Makes and inserts one batch; returns the number of rows inserted. Its memory is the current context's. */
 static uint64
-insert_batch(Simulation *simulation, SPIPlanPtr plan, int rows)
+strm_simulate_insert(StrmSimulation *simulation, SPIPlanPtr plan, int rows)
 {
 	int			ncolumns = 1 + simulation->stream->contract->nfields;
-	SimulatedColumn *columns = palloc(mul_size(ncolumns, sizeof(SimulatedColumn)));
+	StrmSimulatedColumn *columns = palloc(mul_size(ncolumns, sizeof(StrmSimulatedColumn)));
 	Datum	   *arrays = palloc(mul_size(ncolumns, sizeof(Datum)));
 	int			lower = 1;
 	int			rc;
@@ -324,7 +327,7 @@ insert_batch(Simulation *simulation, SPIPlanPtr plan, int rows)
 		columns[i].nulls = palloc0(mul_size(rows, sizeof(bool)));
 	}
 	for (int row = 0; row < rows; row++)
-		fill_row(simulation, columns, row);
+		strm_simulate_fill_row(simulation, columns, row);
 	for (int i = 0; i < ncolumns; i++)
 		arrays[i] = PointerGetDatum(construct_md_array(columns[i].values, columns[i].nulls, 1, &rows, &lower,
 													   TEXTOID, -1, false, TYPALIGN_INT));
@@ -339,7 +342,7 @@ insert_batch(Simulation *simulation, SPIPlanPtr plan, int rows)
 
 /* Plans the INSERT of a batch: a text array per column, cast to the column's type. */
 static SPIPlanPtr
-prepare_insert(const StrmStream *stream)
+strm_simulate_prepare(const StrmStream *stream)
 {
 	const StrmContract *contract = stream->contract;
 	Oid		   *types = palloc(mul_size(1 + contract->nfields, sizeof(Oid)));
@@ -382,21 +385,21 @@ prepare_insert(const StrmStream *stream)
 
 /* Gathers the fields and their validations. */
 static void
-init_fields(Simulation *simulation)
+strm_simulate_init_fields(StrmSimulation *simulation)
 {
 	const StrmContract *contract = simulation->stream->contract;
 
-	simulation->fields = palloc0(mul_size(contract->nfields, sizeof(SimulatedField)));
+	simulation->fields = palloc0(mul_size(contract->nfields, sizeof(StrmSimulatedField)));
 	for (int i = 0; i < contract->nfields; i++)
 	{
 		simulation->fields[i].field = &contract->fields[i];
 		simulation->fields[i].ordinal = i;
-		simulation->fields[i].rules = palloc(mul_size(contract->nvalidations, sizeof(SimulatedRule)));
+		simulation->fields[i].rules = palloc(mul_size(contract->nvalidations, sizeof(StrmSimulatedRule)));
 	}
 	for (int i = 0; i < contract->nvalidations; i++)
 	{
-		SimulatedField *simulated = &simulation->fields[contract->validations[i].field];
-		SimulatedRule *rule = &simulated->rules[simulated->nrules++];
+		StrmSimulatedField *simulated = &simulation->fields[contract->validations[i].field];
+		StrmSimulatedRule *rule = &simulated->rules[simulated->nrules++];
 
 		rule->regex = contract->validations[i].regex;
 		rule->sample = strm_pattern_compile(contract->validations[i].pattern);
@@ -406,23 +409,23 @@ init_fields(Simulation *simulation)
 	for (int i = 0; i < contract->nfields; i++)
 	{
 		if (simulation->fields[i].nrules > 0)
-			choose_form(simulation, &simulation->fields[i]);
+			strm_simulate_choose_form(simulation, &simulation->fields[i]);
 	}
 }
 
 int64
 strm_simulate(const StrmStream *stream, int64 events, int32 sessions, uint64 seed, char **consents, int nconsents)
 {
-	Simulation	simulation = {.stream = stream,.sessions = sessions,.seed = seed,
+	StrmSimulation simulation = {.stream = stream,.sessions = sessions,.seed = seed,
 	.consents = consents,.nconsents = nconsents};
 	SPIPlanPtr	plan;
 	MemoryContext batch_context;
 	int64		inserted = 0;
 
 	SPI_connect();
-	init_fields(&simulation);
+	strm_simulate_init_fields(&simulation);
 	pg_prng_seed(&simulation.prng, seed);
-	plan = prepare_insert(stream);
+	plan = strm_simulate_prepare(stream);
 	batch_context = AllocSetContextCreate(CurrentMemoryContext, "strm simulated events", ALLOCSET_DEFAULT_SIZES);
 
 	for (int64 left = events; left > 0; left -= BATCH_ROWS)
@@ -430,7 +433,7 @@ strm_simulate(const StrmStream *stream, int64 events, int32 sessions, uint64 see
 		MemoryContext caller = MemoryContextSwitchTo(batch_context);
 
 		CHECK_FOR_INTERRUPTS();
-		inserted += insert_batch(&simulation, plan, (int) Min(left, BATCH_ROWS));
+		inserted += strm_simulate_insert(&simulation, plan, (int) Min(left, BATCH_ROWS));
 		MemoryContextSwitchTo(caller);
 		MemoryContextReset(batch_context);
 	}

@@ -2,11 +2,11 @@
  * simulate_pattern.c
  *	  Random texts that match a regular expression, for simulated events.
  *
- *	  A recursive-descent parser of PostgreSQL's advanced regular expressions (documentation, section 9.7.3) builds a tree
- *	  of sets, sequences, choices and repetitions; generation walks it. What a text can only be tested for (anchors, word
- *	  boundaries, look-around, flags) is the empty text here, because the caller verifies with the server's own engine.
- *	  Generated characters are printable ASCII, letters and digits where the expression leaves the choice; characters above
- *	  ASCII appear only where they are literals.
+ *	  A recursive-descent parser of PostgreSQL's advanced regular expressions (documentation, section 9.7.3) builds a
+ *	  tree of sets, sequences, choices and repetitions; generation walks it. What a text can only be tested for
+ *	  (anchors, word boundaries, look-around, flags) is the empty text here, because the caller verifies with the
+ *	  server's own engine. Generated characters are printable ASCII, letters and digits where the expression leaves the
+ *	  choice; characters above ASCII appear only where they are literals.
  */
 #include "postgres.h"
 
@@ -25,7 +25,7 @@
 #define MAX_GENERATED 4096
 #define NO_LIMIT (-1)
 
-typedef enum PatternKind
+typedef enum StrmPatternKind
 {
 	PATTERN_EMPTY,
 	PATTERN_SET,				/* one of the ASCII characters in set */
@@ -33,11 +33,11 @@ typedef enum PatternKind
 	PATTERN_SEQUENCE,			/* all parts, in order */
 	PATTERN_CHOICE,				/* one of the parts */
 	PATTERN_REPEAT				/* the first part, min to max times */
-} PatternKind;
+} StrmPatternKind;
 
 struct StrmPattern
 {
-	PatternKind kind;
+	StrmPatternKind kind;
 	List	   *parts;
 	int			min;
 	int			max;			/* or NO_LIMIT */
@@ -45,16 +45,16 @@ struct StrmPattern
 	StrmSimulateSet set;
 };
 
-typedef struct PatternParser
+typedef struct StrmPatternParser
 {
 	const char *next;
 	bool		failed;
-} PatternParser;
+} StrmPatternParser;
 
-static StrmPattern *parse_choice(PatternParser *parser);
+static StrmPattern *strm_pattern_parse_choice(StrmPatternParser *parser);
 
 static StrmPattern *
-make_node(PatternKind kind)
+strm_pattern_node(StrmPatternKind kind)
 {
 	StrmPattern *node = palloc0(sizeof(StrmPattern));
 
@@ -63,25 +63,25 @@ make_node(PatternKind kind)
 }
 
 static StrmPattern *
-fail(PatternParser *parser)
+strm_pattern_fail(StrmPatternParser *parser)
 {
 	parser->failed = true;
-	return make_node(PATTERN_EMPTY);
+	return strm_pattern_node(PATTERN_EMPTY);
 }
 
 static StrmPattern *
-make_set(const StrmSimulateSet *set)
+strm_pattern_set(const StrmSimulateSet *set)
 {
-	StrmPattern *node = make_node(PATTERN_SET);
+	StrmPattern *node = strm_pattern_node(PATTERN_SET);
 
 	node->set = *set;
 	return node;
 }
 
 static StrmPattern *
-make_character(int c)
+strm_pattern_character(int c)
 {
-	StrmPattern *node = make_node(PATTERN_SET);
+	StrmPattern *node = strm_pattern_node(PATTERN_SET);
 
 	node->set.member[c] = true;
 	return node;
@@ -89,7 +89,7 @@ make_character(int c)
 
 /* The hexadecimal digits of \x, \u and \U. NUL, above ASCII, or none at all fails. */
 static int
-parse_hex(PatternParser *parser, int max_digits)
+strm_pattern_parse_hex(StrmPatternParser *parser, int max_digits)
 {
 	int			value = 0;
 	int			digits = 0;
@@ -108,7 +108,7 @@ parse_hex(PatternParser *parser, int max_digits)
 
 /* The character that an escape stands for; parser->next is behind the backslash. Fails when it stands for none. */
 static int
-parse_character_escape(PatternParser *parser)
+strm_pattern_parse_character_escape(StrmPatternParser *parser)
 {
 	char		c = *parser->next;
 
@@ -135,11 +135,11 @@ parse_character_escape(PatternParser *parser)
 		case 'v':
 			return '\v';
 		case 'x':
-			return parse_hex(parser, 8);
+			return strm_pattern_parse_hex(parser, 8);
 		case 'u':
-			return parse_hex(parser, 4);
+			return strm_pattern_parse_hex(parser, 4);
 		case 'U':
-			return parse_hex(parser, 8);
+			return strm_pattern_parse_hex(parser, 8);
 	}
 	if (c != '\0' && !IS_HIGHBIT_SET(c) && !isalnum((unsigned char) c))
 		return c;
@@ -148,7 +148,7 @@ parse_character_escape(PatternParser *parser)
 }
 
 static StrmPattern *
-parse_escape(PatternParser *parser)
+strm_pattern_parse_escape(StrmPatternParser *parser)
 {
 	StrmSimulateSet set = {0};
 	char		c = *parser->next;
@@ -156,19 +156,19 @@ parse_escape(PatternParser *parser)
 	if (c != '\0' && strchr("AmMyYZ", c) != NULL)
 	{
 		parser->next++;
-		return make_node(PATTERN_EMPTY);
+		return strm_pattern_node(PATTERN_EMPTY);
 	}
 	if (strm_simulate_set_add_escape(&set, c))
 	{
 		parser->next++;
-		return make_set(&set);
+		return strm_pattern_set(&set);
 	}
-	return make_character(parse_character_escape(parser));
+	return strm_pattern_character(strm_pattern_parse_character_escape(parser));
 }
 
 /* [:name:] within brackets; parser->next is behind [:. */
 static void
-parse_named_class(PatternParser *parser, StrmSimulateSet *set)
+strm_pattern_parse_named_class(StrmPatternParser *parser, StrmSimulateSet *set)
 {
 	const char *end = strstr(parser->next, ":]");
 
@@ -180,7 +180,7 @@ parse_named_class(PatternParser *parser, StrmSimulateSet *set)
 
 /* One end of a range, or a member, within brackets: a character; 128 for any above ASCII. */
 static int
-parse_bracket_character(PatternParser *parser)
+strm_pattern_parse_bracket_character(StrmPatternParser *parser)
 {
 	if (IS_HIGHBIT_SET(*parser->next))
 	{
@@ -190,14 +190,14 @@ parse_bracket_character(PatternParser *parser)
 	if (*parser->next == '\\')
 	{
 		parser->next++;
-		return parse_character_escape(parser);
+		return strm_pattern_parse_character_escape(parser);
 	}
 	return *parser->next++;
 }
 
 /* A member or range within brackets. */
 static void
-parse_bracket_member(PatternParser *parser, StrmSimulateSet *set)
+strm_pattern_parse_bracket_member(StrmPatternParser *parser, StrmSimulateSet *set)
 {
 	int			first;
 	int			last;
@@ -205,7 +205,7 @@ parse_bracket_member(PatternParser *parser, StrmSimulateSet *set)
 	if (parser->next[0] == '[' && parser->next[1] == ':')
 	{
 		parser->next += 2;
-		parse_named_class(parser, set);
+		strm_pattern_parse_named_class(parser, set);
 		return;
 	}
 	if (parser->next[0] == '[' && (parser->next[1] == '.' || parser->next[1] == '='))
@@ -218,18 +218,18 @@ parse_bracket_member(PatternParser *parser, StrmSimulateSet *set)
 		parser->next += 2;
 		return;
 	}
-	first = last = parse_bracket_character(parser);
+	first = last = strm_pattern_parse_bracket_character(parser);
 	if (parser->next[0] == '-' && parser->next[1] != ']' && parser->next[1] != '\0')
 	{
 		parser->next++;
-		last = parse_bracket_character(parser);
+		last = strm_pattern_parse_bracket_character(parser);
 	}
 	strm_simulate_set_add_range(set, first, last);
 }
 
 /* A bracket expression; parser->next is behind [. */
 static StrmPattern *
-parse_bracket(PatternParser *parser)
+strm_pattern_parse_bracket(StrmPatternParser *parser)
 {
 	StrmSimulateSet set = {0};
 	bool		negated = *parser->next == '^';
@@ -240,21 +240,21 @@ parse_bracket(PatternParser *parser)
 	while (!parser->failed && (*parser->next != ']' || first))
 	{
 		if (*parser->next == '\0')
-			return fail(parser);
-		parse_bracket_member(parser, &set);
+			return strm_pattern_fail(parser);
+		strm_pattern_parse_bracket_member(parser, &set);
 		first = false;
 	}
 	parser->next++;
 	if (negated)
 		set = strm_simulate_set_complement(&set);
 	if (parser->failed || strm_simulate_set_is_empty(&set))
-		return fail(parser);
-	return make_set(&set);
+		return strm_pattern_fail(parser);
+	return strm_pattern_set(&set);
 }
 
 /* A group or look-around constraint; parser->next is behind the parenthesis. */
 static StrmPattern *
-parse_group(PatternParser *parser)
+strm_pattern_parse_group(StrmPatternParser *parser)
 {
 	static const char *const constraints[] = {"?=", "?!", "?<=", "?<!"};
 	bool		constraint = false;
@@ -268,15 +268,15 @@ parse_group(PatternParser *parser)
 	}
 	if (!constraint && strncmp(parser->next, "?:", 2) == 0)
 		parser->next += 2;
-	inner = parse_choice(parser);
+	inner = strm_pattern_parse_choice(parser);
 	if (parser->failed || *parser->next != ')')
-		return fail(parser);
+		return strm_pattern_fail(parser);
 	parser->next++;
-	return constraint ? make_node(PATTERN_EMPTY) : inner;
+	return constraint ? strm_pattern_node(PATTERN_EMPTY) : inner;
 }
 
 static StrmPattern *
-parse_atom(PatternParser *parser)
+strm_pattern_parse_atom(StrmPatternParser *parser)
 {
 	StrmSimulateSet none = {0};
 	StrmSimulateSet any;
@@ -286,7 +286,7 @@ parse_atom(PatternParser *parser)
 	if (IS_HIGHBIT_SET(*parser->next))
 	{
 		size = pg_mblen(parser->next);
-		node = make_node(PATTERN_LITERAL);
+		node = strm_pattern_node(PATTERN_LITERAL);
 		node->literal = pnstrdup(parser->next, size);
 		parser->next += size;
 		return node;
@@ -294,25 +294,25 @@ parse_atom(PatternParser *parser)
 	switch (*parser->next++)
 	{
 		case '(':
-			return parse_group(parser);
+			return strm_pattern_parse_group(parser);
 		case '[':
-			return parse_bracket(parser);
+			return strm_pattern_parse_bracket(parser);
 		case '\\':
-			return parse_escape(parser);
+			return strm_pattern_parse_escape(parser);
 		case '^':
 		case '$':
-			return make_node(PATTERN_EMPTY);
+			return strm_pattern_node(PATTERN_EMPTY);
 		case '.':
 			any = strm_simulate_set_complement(&none);
-			return make_set(&any);
+			return strm_pattern_set(&any);
 		default:
-			return make_character(parser->next[-1]);
+			return strm_pattern_character(parser->next[-1]);
 	}
 }
 
 /* The bounds of {m}, {m,} or {m,n}; parser->next is behind the brace. */
 static void
-parse_bounds(PatternParser *parser, StrmPattern *repeat)
+strm_pattern_parse_bounds(StrmPatternParser *parser, StrmPattern *repeat)
 {
 	char	   *end;
 
@@ -330,9 +330,9 @@ parse_bounds(PatternParser *parser, StrmPattern *repeat)
 
 /* An atom with its quantifier, if any. */
 static StrmPattern *
-parse_quantified(PatternParser *parser)
+strm_pattern_parse_quantified(StrmPatternParser *parser)
 {
-	StrmPattern *atom = parse_atom(parser);
+	StrmPattern *atom = strm_pattern_parse_atom(parser);
 	StrmPattern *repeat;
 	char		c;
 
@@ -343,10 +343,10 @@ parse_quantified(PatternParser *parser)
 		return atom;
 
 	parser->next++;
-	repeat = make_node(PATTERN_REPEAT);
+	repeat = strm_pattern_node(PATTERN_REPEAT);
 	repeat->parts = list_make1(atom);
 	if (c == '{')
-		parse_bounds(parser, repeat);
+		strm_pattern_parse_bounds(parser, repeat);
 	else
 	{
 		repeat->min = c == '+' ? 1 : 0;
@@ -358,33 +358,33 @@ parse_quantified(PatternParser *parser)
 }
 
 static StrmPattern *
-parse_sequence(PatternParser *parser)
+strm_pattern_parse_sequence(StrmPatternParser *parser)
 {
-	StrmPattern *sequence = make_node(PATTERN_SEQUENCE);
+	StrmPattern *sequence = strm_pattern_node(PATTERN_SEQUENCE);
 
 	while (!parser->failed && *parser->next != '\0' && *parser->next != '|' && *parser->next != ')')
-		sequence->parts = lappend(sequence->parts, parse_quantified(parser));
+		sequence->parts = lappend(sequence->parts, strm_pattern_parse_quantified(parser));
 	return sequence;
 }
 
 static StrmPattern *
-parse_choice(PatternParser *parser)
+strm_pattern_parse_choice(StrmPatternParser *parser)
 {
-	StrmPattern *choice = make_node(PATTERN_CHOICE);
+	StrmPattern *choice = strm_pattern_node(PATTERN_CHOICE);
 
 	check_stack_depth();
-	choice->parts = list_make1(parse_sequence(parser));
+	choice->parts = list_make1(strm_pattern_parse_sequence(parser));
 	while (!parser->failed && *parser->next == '|')
 	{
 		parser->next++;
-		choice->parts = lappend(choice->parts, parse_sequence(parser));
+		choice->parts = lappend(choice->parts, strm_pattern_parse_sequence(parser));
 	}
 	return choice;
 }
 
 /* Skips what may precede an expression: ***: and embedded options. Fails on those that change the syntax. */
 static void
-skip_prefix(PatternParser *parser)
+strm_pattern_skip_prefix(StrmPatternParser *parser)
 {
 	if (strncmp(parser->next, "***:", 4) == 0)
 		parser->next += 4;
@@ -403,12 +403,12 @@ skip_prefix(PatternParser *parser)
 StrmPattern *
 strm_pattern_compile(const char *regex)
 {
-	PatternParser parser = {.next = regex};
+	StrmPatternParser parser = {.next = regex};
 	StrmPattern *pattern = NULL;
 
-	skip_prefix(&parser);
+	strm_pattern_skip_prefix(&parser);
 	if (!parser.failed)
-		pattern = parse_choice(&parser);
+		pattern = strm_pattern_parse_choice(&parser);
 	return parser.failed || *parser.next != '\0' ? NULL : pattern;
 }
 

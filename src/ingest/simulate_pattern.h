@@ -11,8 +11,8 @@
 typedef struct StrmPattern StrmPattern;
 
 /*
- * Compiles an advanced regular expression that the server accepts, in the current memory context. NULL when it uses what
- * is not understood here (back references, collating elements, character escapes above ASCII).
+ * Compiles an advanced regular expression that the server accepts, in the current memory context. NULL when it uses
+ * what is not understood here (back references, collating elements, character escapes above ASCII).
  */
 extern StrmPattern *strm_pattern_compile(const char *regex);
 

@@ -10,14 +10,14 @@
 #include "strm_privacy.h"
 
 static int
-is_word(int c)
+strm_simulate_set_is_word(int c)
 {
 	return isalnum(c) || c == '_';
 }
 
 /* Adds the printable characters of a class of ctype.h. */
 static void
-add_class(StrmSimulateSet *set, int (*is_member) (int c))
+strm_simulate_set_add_class(StrmSimulateSet *set, int (*is_member) (int c))
 {
 	for (int c = ' '; c < 127; c++)
 		set->member[c] |= is_member(c) != 0;
@@ -54,13 +54,13 @@ strm_simulate_set_add_escape(StrmSimulateSet *set, char c)
 	switch (tolower((unsigned char) c))
 	{
 		case 'd':
-			add_class(&base, isdigit);
+			strm_simulate_set_add_class(&base, isdigit);
 			break;
 		case 's':
 			base.member[' '] = true;
 			break;
 		case 'w':
-			add_class(&base, is_word);
+			strm_simulate_set_add_class(&base, strm_simulate_set_is_word);
 			break;
 		default:
 			return false;
@@ -82,14 +82,14 @@ strm_simulate_set_add_named(StrmSimulateSet *set, const char *name, Size size)
 	}			classes[] = {
 		{"alnum", isalnum}, {"alpha", isalpha}, {"blank", isblank}, {"digit", isdigit},
 		{"graph", isgraph}, {"lower", islower}, {"print", isprint}, {"punct", ispunct},
-		{"space", isspace}, {"upper", isupper}, {"word", is_word}, {"xdigit", isxdigit},
+		{"space", isspace}, {"upper", isupper}, {"word", strm_simulate_set_is_word}, {"xdigit", isxdigit},
 	};
 
 	for (int i = 0; i < lengthof(classes); i++)
 	{
 		if (size == strlen(classes[i].name) && memcmp(name, classes[i].name, size) == 0)
 		{
-			add_class(set, classes[i].is_member);
+			strm_simulate_set_add_class(set, classes[i].is_member);
 			return true;
 		}
 	}

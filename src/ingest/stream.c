@@ -61,7 +61,9 @@ strm_stream_append_columns(StringInfo sql, const StrmContract *contract)
 	}
 }
 
-/* CONSTRAINT strm_ciphertext CHECK (strm.check_ciphertext(...)), and further ones when there are many personal fields. */
+/*
+ * CONSTRAINT strm_ciphertext CHECK (strm.check_ciphertext(...)), and further ones when there are many personal fields.
+ */
 static void
 strm_stream_append_checks(StringInfo sql, const StrmContract *contract)
 {
@@ -124,7 +126,8 @@ strm_stream_create_triggers(const StrmStreamOptions *options)
 	char	   *id = DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&options->id)));
 
 	strm_stream_execute(psprintf("CREATE TRIGGER strm_encrypt BEFORE INSERT ON %s FOR EACH ROW "
-								 "EXECUTE FUNCTION " STRM_SCHEMA_NAME ".encrypt_row(%s)", qualified, quote_literal_cstr(id)));
+								 "EXECUTE FUNCTION " STRM_SCHEMA_NAME ".encrypt_row(%s)", qualified,
+								 quote_literal_cstr(id)));
 	strm_stream_execute(psprintf("CREATE TRIGGER strm_refuse_update BEFORE UPDATE ON %s FOR EACH ROW "
 								 "EXECUTE FUNCTION " STRM_SCHEMA_NAME ".refuse_update()", qualified));
 }

@@ -23,8 +23,8 @@ typedef struct StrmStreamOptions
 extern void strm_stream_execute(const char *sql);
 
 /*
- * Creates the table with its constraints and index as the current user, by SPI (connected). Returns its OID. Raises what CREATE
- * TABLE raises.
+ * Creates the table with its constraints and index as the current user, by SPI (connected). Returns its OID. Raises
+ * what CREATE TABLE raises.
  */
 extern Oid	strm_stream_create_table(const StrmStreamOptions *options, const StrmContract *contract);
 

@@ -2,13 +2,14 @@
  * trigger.c
  *	  The triggers of a stream: encrypt each inserted row, refuse updates.
  *
- *	  The insert trigger's argument is the stream's id. It works on the stream's table and its partitions only: as the trigger of
- *	  any other table it would make authentic rows for whoever owns that table.
+ *	  The insert trigger's argument is the stream's id. It works on the stream's table and its partitions only: as the
+ *	  trigger of any other table it would make authentic rows for whoever owns that table.
  *
- *	  A row that arrives with a seal was written by a server before (a data-only restore, a copy). It is stored unchanged, whatever the
- *	  state of its contract by now, if the inserter owns the stream and the seal is authentic, or can no longer be checked because the
- *	  key was destroyed. A data-only restore loads streams before the extension's own tables, so a stream that is not registered yet takes sealed rows from its owner
- *	  unchecked: reading checks every row anyway.
+ *	  A row that arrives with a seal was written by a server before (a data-only restore, a copy). It is stored
+ *	  unchanged, whatever the state of its contract by now, if the inserter owns the stream and the seal is authentic,
+ *	  or can no longer be checked because the key was destroyed. A data-only restore loads streams before the
+ *	  extension's own tables, so a stream that is not registered yet takes sealed rows from its owner unchecked: reading
+ *	  checks every row anyway.
  */
 #include "postgres.h"
 
@@ -200,8 +201,8 @@ strm_trigger_encrypt(StrmTriggerState *state, TriggerData *data)
 }
 
 /*
- * strm.encrypt_row(stream id): BEFORE INSERT FOR EACH ROW. Context callbacks of the callers (COPY's quotes the input line) are set
- * aside while it runs, so that no error in here carries them.
+ * strm.encrypt_row(stream id): BEFORE INSERT FOR EACH ROW. Context callbacks of the callers (COPY's quotes the input
+ * line) are set aside while it runs, so that no error in here carries them.
  */
 Datum
 strm_sql_encrypt_row(PG_FUNCTION_ARGS)

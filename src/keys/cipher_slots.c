@@ -1,8 +1,9 @@
 /*
  * cipher_slots.c
- *	  A data key is cached as 96 bytes; a keyed cipher context takes about 2 kB. So a few contexts of process lifetime are kept
- *	  (they are the cryptography library's memory, not a memory context's) and keyed again in place. A slot knows by its serial
- *	  which entry it is keyed for; serials are never used twice, so a slot never outlives its key unnoticed.
+ *	  A data key is cached as 96 bytes; a keyed cipher context takes about 2 kB. So a few contexts of process lifetime
+ *	  are kept (they are the cryptography library's memory, not a memory context's) and keyed again in place. A slot
+ *	  knows by its serial which entry it is keyed for; serials are never used twice, so a slot never outlives its key
+ *	  unnoticed.
  */
 #include "postgres.h"
 

@@ -1,8 +1,8 @@
 /*
  * creation_lock.c
- *	  Two transactions that need the key of one value at the same time must end with one key. Each looks the key up and, if
- *	  there is none, inserts it, under the LWLock of the value's hash. It is held for that moment only, never while waiting for
- *	  another transaction, and never two at once: no deadlock can come of it.
+ *	  Two transactions that need the key of one value at the same time must end with one key. Each looks the key up and,
+ *	  if there is none, inserts it, under the LWLock of the value's hash. It is held for that moment only, never while
+ *	  waiting for another transaction, and never two at once: no deadlock can come of it.
  *
  *	  The array of locks is set once, when shared memory starts, and never changes.
  */

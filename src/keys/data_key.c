@@ -2,17 +2,20 @@
  * data_key.c
  *	  This backend's unwrapped data keys, and the life of a data key.
  *
- *	  One key, whatever happens at the same time. Finding and inserting a key is one step under the value's creation lock, and
- *	  the search sees keys that other transactions have inserted but not committed. Such a key is adopted, and an identical row
- *	  is inserted by this transaction too: whichever of the two aborts, the other's row keeps the key. Nobody waits for a COMMIT.
+ *	  One key, whatever happens at the same time. Finding and inserting a key is one step under the value's creation
+ *	  lock, and the search sees keys that other transactions have inserted but not committed. Such a key is adopted, and
+ *	  an identical row is inserted by this transaction too: whichever of the two aborts, the other's row keeps the key.
+ *	  Nobody waits for a COMMIT.
  *
- *	  Aborts. A key of which this transaction inserted a row may be gone when the subtransaction that did so aborts, while the
- *	  cache still holds it. The subtransactions with such keys are remembered (pending); when one of them aborts, the whole cache
- *	  is dropped. Aborts are rare and the cache is only a cache: correctness never depends on what it holds.
+ *	  Aborts. A key of which this transaction inserted a row may be gone when the subtransaction that did so aborts,
+ *	  while the cache still holds it. The subtransactions with such keys are remembered (pending); when one of them
+ *	  aborts, the whole cache is dropped. Aborts are rare and the cache is only a cache: correctness never depends on
+ *	  what it holds.
  *
  *	  Erasure. A tombstone changes the catalog generation, in every backend and on standbys: the cache is dropped then.
  *
- *	  The cache is bounded by strm_privacy.key_cache_size; when full it is dropped and filled again. Its memory is wiped.
+ *	  The cache is bounded by strm_privacy.key_cache_size; when full it is dropped and filled again. Its memory is
+ *	  wiped.
  */
 #include "postgres.h"
 
@@ -130,8 +133,8 @@ strm_data_key_init(void)
 }
 
 /*
- * A new key link: a version 7 uuid (RFC 9562) of the present moment, with the fraction of the millisecond in its 12 bits
- * (method 3), so that links grow even within one statement and the index on them is extended at its right end.
+ * A new key link: a version 7 uuid (RFC 9562) of the present moment, with the fraction of the millisecond in its 12
+ * bits (method 3), so that links grow even within one statement and the index on them is extended at its right end.
  */
 static void
 strm_data_key_new_link(const uint8 random[8], pg_uuid_t *link)
@@ -191,8 +194,8 @@ strm_data_key_copy_number(void)
 }
 
 /*
- * Finds or makes the current key of (owner, lookup). row comes with owner, lookup and the window of a key to be made; on return it is one
- * that survives unless this subtransaction aborts. root gets the key, which the caller wipes.
+ * Finds or makes the current key of (owner, lookup). row comes with owner, lookup and the window of a key to be made;
+ * on return it is one that survives unless this subtransaction aborts. root gets the key, which the caller wipes.
  */
 static void
 strm_data_key_get_or_create(StrmSecretKind kind, TimestampTz now, StrmKeyRow *row, uint8 root[STRM_ROOT_SIZE])
@@ -224,8 +227,8 @@ strm_data_key_get_or_create(StrmSecretKind kind, TimestampTz now, StrmKeyRow *ro
 }
 
 /*
- * An internal hash key, made at first use unless this transaction may only read: then NULL when there is none yet. The result is in the
- * cache: valid until the next call of this module.
+ * An internal hash key, made at first use unless this transaction may only read: then NULL when there is none yet. The
+ * result is in the cache: valid until the next call of this module.
  */
 static const uint8 *
 strm_data_key_hash_key(StrmHashKey which)
@@ -256,7 +259,8 @@ strm_data_key_hash_key(StrmHashKey which)
 
 /* Hash of prefix and value under an internal hash key; false when there is no such key yet. */
 static bool
-strm_data_key_hash(StrmHashKey which, const uint8 *prefix, Size prefix_size, const char *value, Size size, pg_uuid_t *hash)
+strm_data_key_hash(StrmHashKey which, const uint8 *prefix, Size prefix_size, const char *value, Size size,
+				   pg_uuid_t *hash)
 {
 	const uint8 *key = strm_data_key_hash_key(which);
 

@@ -22,14 +22,14 @@ typedef struct StrmDataKey
 } StrmDataKey;
 
 /*
- * The key of a key link, for reading. Never NULL: raises XX001 when neither key nor tombstone exists (lost data must not
- * look like erased data), 55000 when sealed. Never writes. Valid until the next call of this module.
+ * The key of a key link, for reading. Never NULL: raises XX001 when neither key nor tombstone exists (lost data must
+ * not look like erased data), 55000 when sealed. Never writes. Valid until the next call of this module.
  */
 extern StrmDataKey *strm_data_key_by_link(const pg_uuid_t *key_link);
 
 /*
- * The current key of owner and value, for writing: found, or created with a window from now that lasts rotation. Waits for
- * no other transaction. Valid until the next call of this module.
+ * The current key of owner and value, for writing: found, or created with a window from now that lasts rotation. Waits
+ * for no other transaction. Valid until the next call of this module.
  */
 extern StrmDataKey *strm_data_key_for_value(const pg_uuid_t *owner, const char *value, Size size, TimestampTz now,
 											const Interval *rotation);
@@ -42,8 +42,8 @@ extern StrmCmac *strm_data_key_cmac(StrmDataKey *key);
 extern void strm_data_key_register_subject(StrmDataKey *key, const char *subject, Size size);
 
 /*
- * Keyed hash of a data subject's id, as stored in strm.data_subject_link. false when no subject was registered yet and this
- * transaction may only read.
+ * Keyed hash of a data subject's id, as stored in strm.data_subject_link. false when no subject was registered yet and
+ * this transaction may only read.
  */
 extern bool strm_data_key_subject_hash(const char *subject, Size size, pg_uuid_t *hash);
 

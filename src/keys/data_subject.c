@@ -2,8 +2,8 @@
  * data_subject.c
  *	  Registering which data subjects a key concerns, at ingest.
  *
- *	  The id is stored as a keyed hash, to find it, and encrypted under the data key itself, to list it: destroying the key
- *	  destroys the id with it. Identical rows of transactions that register one pair at the same time are harmless.
+ *	  The id is stored as a keyed hash, to find it, and encrypted under the data key itself, to list it: destroying the
+ *	  key destroys the id with it. Identical rows of transactions that register one pair at the same time are harmless.
  */
 #include "postgres.h"
 

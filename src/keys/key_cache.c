@@ -2,8 +2,9 @@
  * key_cache.c
  *	  Hash tables and memory of the data key cache. One memory context owns all of it; resetting it wipes the keys.
  *
- *	  Entries are found by key link (reading) and by owner and key field value (writing). Values are hashed with a random seed, so
- *	  that a producer cannot choose values that collide. What is equal is decided by comparing, never by this hash.
+ *	  Entries are found by key link (reading) and by owner and key field value (writing). Values are hashed with a
+ *	  random seed, so that a producer cannot choose values that collide. What is equal is decided by comparing, never by
+ *	  this hash.
  */
 #include "postgres.h"
 

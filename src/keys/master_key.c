@@ -2,11 +2,11 @@
  * master_key.c
  *	  The unwrapped master keys of this backend, read from the provider when first needed.
  *
- *	  "Sealed" means that they cannot be had: no preload, no file, a file that others may read, a key that is not in it. The
- *	  server runs and the encrypted streams are readable; what needs a key is refused with 55000.
+ *	  "Sealed" means that they cannot be had: no preload, no file, a file that others may read, a key that is not in it.
+ *	  The server runs and the encrypted streams are readable; what needs a key is refused with 55000.
  *
- *	  The keys are loaded lazily in each backend, never in the postmaster, whose children would inherit them, and forgotten
- *	  when the backend ends. They live in one locked static block; this file is its only owner.
+ *	  The keys are loaded lazily in each backend, never in the postmaster, whose children would inherit them, and
+ *	  forgotten when the backend ends. They live in one locked static block; this file is its only owner.
  */
 #include "postgres.h"
 
@@ -92,7 +92,9 @@ strm_master_key_find_loaded(uint32 id)
 	return NULL;
 }
 
-/* The master key of that id; reads the provider again if it is not among the loaded ones, for it may have been rotated. */
+/*
+ * The master key of that id; reads the provider again if it is not among the loaded ones, for it may have been rotated.
+ */
 static const StrmMasterKey *
 strm_master_key_find(uint32 id)
 {

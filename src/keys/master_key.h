@@ -8,8 +8,8 @@
 #include "crypto/wrap.h"
 
 /*
- * Wraps size bytes under a nonce of 24 random bytes, or one made here when nonce is NULL; the result is palloc'd. Raises 55000 when sealed: no preload, no master key file, or one that may
- * not be used.
+ * Wraps size bytes under a nonce of 24 random bytes, or one made here when nonce is NULL; the result is palloc'd.
+ * Raises 55000 when sealed: no preload, no master key file, or one that may not be used.
  */
 extern bytea *strm_master_key_wrap(const StrmWrapPlace *place, const uint8 *nonce, const uint8 *payload, Size size);
 

@@ -4,9 +4,9 @@
  *
  *	  The file has one line a key, the current one first, comments start with #:
  *		  1 <id, decimal> <32 bytes, standard base64>
- *	  It must be a regular file that belongs to the server's user and that nobody else may read or write. It is made whole
- *	  under a temporary name and linked into place, so that no reader sees half of it and no existing file is overwritten.
- *	  Messages name the file only in the server's log.
+ *	  It must be a regular file that belongs to the server's user and that nobody else may read or write. It is made
+ *	  whole under a temporary name and linked into place, so that no reader sees half of it and no existing file is
+ *	  overwritten. Messages name the file only in the server's log.
  */
 #include "postgres.h"
 
@@ -34,10 +34,11 @@ static void
 strm_master_key_file_fail(const char *reason, const char *hint)
 {
 	ereport(ERROR,
-			(errcode(STRM_ERR_STATE),
-			 errmsg("strm_privacy is sealed: %s", reason),
-			 strm_master_key_file && strm_master_key_file[0] ? errdetail_log("The file is \"%s\".", strm_master_key_file) : 0,
-			 errhint("%s", hint)));
+			errcode(STRM_ERR_STATE),
+			errmsg("strm_privacy is sealed: %s", reason),
+			strm_master_key_file &&
+			strm_master_key_file[0] ? errdetail_log("The file is \"%s\".", strm_master_key_file) : 0,
+			errhint("%s", hint));
 }
 
 /* Raises unless a file is configured, by an absolute path. */

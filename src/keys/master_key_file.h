@@ -26,8 +26,8 @@ typedef struct StrmMasterKeys
 extern void strm_master_key_file_read(StrmMasterKeys *keys);
 
 /*
- * Creates the file with a new key if it does not exist. Raises 55000 when it may not be created, because there was one before
- * (existed) or because of its place, or when the file that exists cannot be used.
+ * Creates the file with a new key if it does not exist. Raises 55000 when it may not be created, because there was one
+ * before (existed) or because of its place, or when the file that exists cannot be used.
  */
 extern void strm_master_key_file_create(bool existed);
 

@@ -2,9 +2,10 @@
  * master_key_mark.c
  *	  A mark, in the catalog that all databases of the cluster share, that a master key exists.
  *
- *	  CREATE EXTENSION in one database cannot see the keys that were wrapped in another. So that it does not make a second master
- *	  key when the file of the first is missing, the first leaves a line in the comment on role strm_admin. Standbys, pg_upgrade
- *	  and pg_dumpall take it along. Who really wants to start anew removes it (COMMENT ON ROLE needs CREATEROLE).
+ *	  CREATE EXTENSION in one database cannot see the keys that were wrapped in another. So that it does not make a
+ *	  second master key when the file of the first is missing, the first leaves a line in the comment on role
+ *	  strm_admin. Standbys, pg_upgrade and pg_dumpall take it along. Who really wants to start anew removes it (COMMENT
+ *	  ON ROLE needs CREATEROLE).
  */
 #include "postgres.h"
 
@@ -38,7 +39,8 @@ strm_master_key_mark_comment(Oid role)
 	char	   *comment = NULL;
 
 	ScanKeyInit(&keys[0], Anum_pg_shdescription_objoid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(role));
-	ScanKeyInit(&keys[1], Anum_pg_shdescription_classoid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(AuthIdRelationId));
+	ScanKeyInit(&keys[1], Anum_pg_shdescription_classoid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(AuthIdRelationId));
 	scan = systable_beginscan(comments, SharedDescriptionObjIndexId, true, NULL, 2, keys);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))

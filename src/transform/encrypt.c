@@ -2,7 +2,8 @@
  * encrypt.c
  *	  The one place where a row becomes an encrypted one: check, key, encrypt, seal.
  *
- *	  All of a row's missing and ill-typed fields are reported in one error. Nothing is written before the row has passed every check.
+ *	  All of a row's missing and ill-typed fields are reported in one error. Nothing is written before the row has
+ *	  passed every check.
  */
 #include "postgres.h"
 
@@ -189,7 +190,8 @@ strm_encrypt_check(const StrmContract *contract, const StrmLayout *layout, const
 			strm_encrypt_fault(&faults, STRM_ERR_REQUIRED, "is the key field and must not be null or empty", field);
 		if (i == contract->subject_field && !nulls[at] && plains[i].n == 1 && !plains[i].bad &&
 			plains[i].size[0] > STRM_MAX_SUBJECT_SIZE)
-			strm_encrypt_fault(&faults, STRM_ERR_LIMIT, "is the data subject field and must not exceed 1024 bytes", field);
+			strm_encrypt_fault(&faults, STRM_ERR_LIMIT, "is the data subject field and must not exceed 1024 bytes",
+							   field);
 	}
 	if (faults.sqlstate != 0)
 		strm_ereport_private(errcode(faults.sqlstate),
@@ -228,7 +230,8 @@ strm_encrypt_field(StrmDataKey *key, const StrmField *field, const StrmPlain *pl
 		if (!plain->nulls[i])
 			elements[i] = PointerGetDatum(strm_value_encrypt(key, plain->text[i], plain->size[i]));
 	}
-	return PointerGetDatum(construct_md_array(elements, plain->nulls, 1, &dims, &lower, TEXTOID, -1, false, TYPALIGN_INT));
+	return PointerGetDatum(construct_md_array(elements, plain->nulls, 1, &dims, &lower, TEXTOID, -1, false,
+											  TYPALIGN_INT));
 }
 
 /* Sets the columns that belong to the server, but for the seal; the consent levels are normal already. */
@@ -289,7 +292,8 @@ strm_encrypt_row(const StrmStream *stream, const StrmLayout *layout, TimestampTz
 	values[layout->consent_levels] = PointerGetDatum(strm_consent_normalize(
 		nulls[layout->consent_levels] ? NULL : DatumGetArrayTypeP(values[layout->consent_levels])));
 
-	key = strm_data_key_for_value(&stream->id, key_value->text[0], key_value->size[0], timestamp, &stream->key_rotation);
+	key = strm_data_key_for_value(&stream->id, key_value->text[0], key_value->size[0], timestamp,
+								  &stream->key_rotation);
 	if (subject != NULL && !subject->null && subject->size[0] > 0)
 		strm_data_key_register_subject(key, subject->text[0], subject->size[0]);
 

@@ -5,11 +5,11 @@
  *	  {"strmMeta": {"eventContractRef": "acme/clickstream/1.0.0", "nonce": 15082564, "timestamp": 1629192833072,
  *	  "keyLink": "55c2...", "consentLevels": [1,2]}, "session_id": "ASB9...", ...}
  *
- *	  Members are the contract's fields by their own names, all of them, in its order; NULL is null. Timestamps are epoch
- *	  milliseconds, 64-bit integers are numbers. A column's SQL type alone decides its JSON type, so ciphertext and masks
- *	  are strings and decrypted values have their native type. JSON has no NaN and no infinity: they are the strings
- *	  "NaN", "Infinity" and "-Infinity" (as in protobuf's JSON), which strm.ingest() takes back. Repeated fields are flat
- *	  arrays. The text is in the server's encoding.
+ *	  Members are the contract's fields by their own names, all of them, in its order; NULL is null. Timestamps are
+ *	  epoch milliseconds, 64-bit integers are numbers. A column's SQL type alone decides its JSON type, so ciphertext
+ *	  and masks are strings and decrypted values have their native type. JSON has no NaN and no infinity: they are the
+ *	  strings "NaN", "Infinity" and "-Infinity" (as in protobuf's JSON), which strm.ingest() takes back. Repeated fields
+ *	  are flat arrays. The text is in the server's encoding.
  */
 #include "postgres.h"
 
@@ -31,7 +31,7 @@
 #define EPOCH_OFFSET_MS \
 	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * (SECS_PER_DAY * INT64CONST(1000)))
 
-typedef struct EventMember
+typedef struct StrmEventMember
 {
 	char	   *label;			/* , "name":  with its separators */
 	Oid			type;			/* of the column, or of its elements */
@@ -39,20 +39,20 @@ typedef struct EventMember
 	int16		typlen;
 	bool		typbyval;
 	char		typalign;
-} EventMember;
+} StrmEventMember;
 
 struct StrmEventEncoder
 {
 	char	   *head;			/* all that precedes the contract version */
 	int			nmembers;
-	EventMember members[FLEXIBLE_ARRAY_MEMBER];
+	StrmEventMember members[FLEXIBLE_ARRAY_MEMBER];
 };
 
 static const char hex_digits[] = "0123456789abcdef";
 
 /* Appends size bytes as the inside of a JSON string. */
 static void
-append_escaped(StringInfo out, const char *text, Size size)
+strm_event_append_escaped(StringInfo out, const char *text, Size size)
 {
 	Size		start = 0;
 
@@ -97,17 +97,17 @@ append_escaped(StringInfo out, const char *text, Size size)
 
 /* Appends a text Datum as a JSON string. */
 static void
-append_text(StringInfo out, Datum value)
+strm_event_append_text(StringInfo out, Datum value)
 {
 	text	   *plain = DatumGetTextPP(value);
 
 	appendStringInfoChar(out, '"');
-	append_escaped(out, VARDATA_ANY(plain), VARSIZE_ANY_EXHDR(plain));
+	strm_event_append_escaped(out, VARDATA_ANY(plain), VARSIZE_ANY_EXHDR(plain));
 	appendStringInfoChar(out, '"');
 }
 
 static void
-append_int64(StringInfo out, int64 value)
+strm_event_append_int64(StringInfo out, int64 value)
 {
 	char		digits[MAXINT8LEN + 1];
 	int			length = pg_lltoa(value, digits);
@@ -117,7 +117,7 @@ append_int64(StringInfo out, int64 value)
 
 /* Appends the shortest number that reads back as value, whatever extra_float_digits is. */
 static void
-append_float8(StringInfo out, double value)
+strm_event_append_float8(StringInfo out, double value)
 {
 	char		digits[DOUBLE_SHORTEST_DECIMAL_LEN];
 
@@ -134,31 +134,31 @@ append_float8(StringInfo out, double value)
 
 /* Appends one value that is not NULL and not an array. */
 static void
-append_scalar(StringInfo out, Oid type, Datum value)
+strm_event_append_scalar(StringInfo out, Oid type, Datum value)
 {
 	switch (type)
 	{
 		case TEXTOID:
-			append_text(out, value);
+			strm_event_append_text(out, value);
 			break;
 		case BOOLOID:
 			appendStringInfoString(out, DatumGetBool(value) ? "true" : "false");
 			break;
 		case INT4OID:
-			append_int64(out, DatumGetInt32(value));
+			strm_event_append_int64(out, DatumGetInt32(value));
 			break;
 		case INT8OID:
-			append_int64(out, DatumGetInt64(value));
+			strm_event_append_int64(out, DatumGetInt64(value));
 			break;
 		case FLOAT8OID:
-			append_float8(out, DatumGetFloat8(value));
+			strm_event_append_float8(out, DatumGetFloat8(value));
 			break;
 	}
 }
 
 /* Appends an array of member's element type. */
 static void
-append_array(StringInfo out, const EventMember *member, Datum value)
+strm_event_append_array(StringInfo out, const StrmEventMember *member, Datum value)
 {
 	Datum	   *elements;
 	bool	   *nulls;
@@ -174,13 +174,13 @@ append_array(StringInfo out, const EventMember *member, Datum value)
 		if (nulls[i])
 			appendStringInfoString(out, "null");
 		else
-			append_scalar(out, member->type, elements[i]);
+			strm_event_append_scalar(out, member->type, elements[i]);
 	}
 	appendStringInfoChar(out, ']');
 }
 
 static void
-append_uuid(StringInfo out, const pg_uuid_t *uuid)
+strm_event_append_uuid(StringInfo out, const pg_uuid_t *uuid)
 {
 	appendStringInfoChar(out, '"');
 	for (int i = 0; i < UUID_LEN; i++)
@@ -195,49 +195,49 @@ append_uuid(StringInfo out, const pg_uuid_t *uuid)
 
 /* Appends a timestamp as epoch milliseconds, rounded down. */
 static void
-append_epoch_ms(StringInfo out, TimestampTz timestamp)
+strm_event_append_epoch_ms(StringInfo out, TimestampTz timestamp)
 {
 	int64		ms = timestamp / 1000;
 
 	if (timestamp % 1000 < 0)
 		ms--;
-	append_int64(out, ms + EPOCH_OFFSET_MS);
+	strm_event_append_int64(out, ms + EPOCH_OFFSET_MS);
 }
 
 /* Appends the members of strmMeta that follow eventContractRef. */
 static void
-append_meta(StringInfo out, const Datum *server, const bool *server_null)
+strm_event_append_meta(StringInfo out, const Datum *server, const bool *server_null)
 {
-	static const EventMember levels = {NULL, INT4OID, true, sizeof(int32), true, TYPALIGN_INT};
+	static const StrmEventMember levels = {NULL, INT4OID, true, sizeof(int32), true, TYPALIGN_INT};
 
 	appendStringInfoString(out, ", \"nonce\": ");
 	if (server_null[STRM_EVENT_NONCE])
 		appendStringInfoString(out, "null");
 	else
-		append_int64(out, DatumGetInt32(server[STRM_EVENT_NONCE]));
+		strm_event_append_int64(out, DatumGetInt32(server[STRM_EVENT_NONCE]));
 
 	appendStringInfoString(out, ", \"timestamp\": ");
 	if (server_null[STRM_EVENT_TIMESTAMP])
 		appendStringInfoString(out, "null");
 	else
-		append_epoch_ms(out, DatumGetTimestampTz(server[STRM_EVENT_TIMESTAMP]));
+		strm_event_append_epoch_ms(out, DatumGetTimestampTz(server[STRM_EVENT_TIMESTAMP]));
 
 	appendStringInfoString(out, ", \"keyLink\": ");
 	if (server_null[STRM_EVENT_KEY_LINK])
 		appendStringInfoString(out, "null");
 	else
-		append_uuid(out, DatumGetUUIDP(server[STRM_EVENT_KEY_LINK]));
+		strm_event_append_uuid(out, DatumGetUUIDP(server[STRM_EVENT_KEY_LINK]));
 
 	appendStringInfoString(out, ", \"consentLevels\": ");
 	if (server_null[STRM_EVENT_CONSENT_LEVELS])
 		appendStringInfoString(out, "[]");
 	else
-		append_array(out, &levels, server[STRM_EVENT_CONSENT_LEVELS]);
+		strm_event_append_array(out, &levels, server[STRM_EVENT_CONSENT_LEVELS]);
 }
 
 /* Notes how the column of a field is encoded. */
 static void
-init_member(EventMember *member, const StrmField *field, Oid type)
+strm_event_init_member(StrmEventMember *member, const StrmField *field, Oid type)
 {
 	StringInfoData label;
 	Oid			element = get_element_type(type);
@@ -254,7 +254,7 @@ init_member(EventMember *member, const StrmField *field, Oid type)
 
 	initStringInfo(&label);
 	appendStringInfoString(&label, ", \"");
-	append_escaped(&label, field->name, strlen(field->name));
+	strm_event_append_escaped(&label, field->name, strlen(field->name));
 	appendStringInfoString(&label, "\": ");
 	member->label = label.data;
 }
@@ -265,16 +265,17 @@ strm_event_encoder(const StrmContract *contract, const Oid *types)
 	StrmEventEncoder *encoder;
 	StringInfoData head;
 
-	encoder = palloc(add_size(offsetof(StrmEventEncoder, members), mul_size(contract->nfields, sizeof(EventMember))));
+	encoder =
+		palloc(add_size(offsetof(StrmEventEncoder, members), mul_size(contract->nfields, sizeof(StrmEventMember))));
 	encoder->nmembers = contract->nfields;
 	for (int i = 0; i < contract->nfields; i++)
-		init_member(&encoder->members[i], &contract->fields[i], types[i]);
+		strm_event_init_member(&encoder->members[i], &contract->fields[i], types[i]);
 
 	initStringInfo(&head);
 	appendStringInfoString(&head, "{\"strmMeta\": {\"eventContractRef\": \"");
-	append_escaped(&head, contract->handle, strlen(contract->handle));
+	strm_event_append_escaped(&head, contract->handle, strlen(contract->handle));
 	appendStringInfoChar(&head, '/');
-	append_escaped(&head, contract->name, strlen(contract->name));
+	strm_event_append_escaped(&head, contract->name, strlen(contract->name));
 	appendStringInfoChar(&head, '/');
 	encoder->head = head.data;
 	return encoder;
@@ -289,23 +290,23 @@ strm_event_encode(const StrmEventEncoder *encoder, const Datum *server, const bo
 	{
 		text	   *version = DatumGetTextPP(server[STRM_EVENT_VERSION]);
 
-		append_escaped(out, VARDATA_ANY(version), VARSIZE_ANY_EXHDR(version));
+		strm_event_append_escaped(out, VARDATA_ANY(version), VARSIZE_ANY_EXHDR(version));
 	}
 	appendStringInfoChar(out, '"');
-	append_meta(out, server, server_null);
+	strm_event_append_meta(out, server, server_null);
 	appendStringInfoChar(out, '}');
 
 	for (int i = 0; i < encoder->nmembers; i++)
 	{
-		const EventMember *member = &encoder->members[i];
+		const StrmEventMember *member = &encoder->members[i];
 
 		appendStringInfoString(out, member->label);
 		if (fields_null[i])
 			appendStringInfoString(out, "null");
 		else if (member->array)
-			append_array(out, member, fields[i]);
+			strm_event_append_array(out, member, fields[i]);
 		else
-			append_scalar(out, member->type, fields[i]);
+			strm_event_append_scalar(out, member->type, fields[i]);
 	}
 	appendStringInfoChar(out, '}');
 }

@@ -24,14 +24,14 @@ typedef struct StrmEventEncoder StrmEventEncoder;
 
 /*
  * An encoder of rows under contract, in the current memory context; contract must outlive it. types are those of the
- * fields' columns, in contract order: of a stream, or of a derived stream, where decrypted fields have their native type
- * and masked ones are text. Raises XX000 on a type that no contract gives.
+ * fields' columns, in contract order: of a stream, or of a derived stream, where decrypted fields have their native
+ * type and masked ones are text. Raises XX000 on a type that no contract gives.
  */
 extern StrmEventEncoder *strm_event_encoder(const StrmContract *contract, const Oid *types);
 
 /*
- * Appends one row to out. server is an array of STRM_EVENT_COLUMNS, fields one of the contract's fields. Detoasted copies
- * stay in the current memory context, which callers reset per row.
+ * Appends one row to out. server is an array of STRM_EVENT_COLUMNS, fields one of the contract's fields. Detoasted
+ * copies stay in the current memory context, which callers reset per row.
  */
 extern void strm_event_encode(const StrmEventEncoder *encoder, const Datum *server, const bool *server_null,
 							  const Datum *fields, const bool *fields_null, StringInfo out);

@@ -1,7 +1,7 @@
 /*
  * layout.c
- *	  Finds a stream's columns in a tuple descriptor by name, and makes sure that their types are what the code that reads the values
- *	  relies on.
+ *	  Finds a stream's columns in a tuple descriptor by name, and makes sure that their types are what the code that
+ *	  reads the values relies on.
  */
 #include "postgres.h"
 

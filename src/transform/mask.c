@@ -3,8 +3,8 @@
  *	  Masking values: a keyed hash of their canonical text, as hex digits.
  *
  *	  A mask depends on the seed and the value's text only, so that equal values of several fields, streams or derived
- *	  streams with one seed have equal masks, as STRM's had. The text is UTF-8 whatever the database's encoding, and does
- *	  not depend on settings.
+ *	  streams with one seed have equal masks, as STRM's had. The text is UTF-8 whatever the database's encoding, and
+ *	  does not depend on settings.
  */
 #include "postgres.h"
 
@@ -71,8 +71,8 @@ strm_mask_text(const StrmMaskSeed *seed, const char *value, Size size)
 	}
 	if (status != STRM_CRYPTO_OK)
 		ereport(ERROR,
-				(errcode(STRM_ERR_INTERNAL),
-				 errmsg("could not compute a mask")));
+				errcode(STRM_ERR_INTERNAL),
+				errmsg("could not compute a mask"));
 	return cstring_to_text(digits);
 }
 

@@ -2,10 +2,11 @@
  * reveal.c
  *	  Decrypting or masking one personal field of one sealed row for a derived stream.
  *
- *	  The arguments may come from anybody, so nothing is decrypted before the row has proved itself, in this order: its key
- *	  belongs to the derived stream's source; its seal is authentic, so the server wrote consent, key link and ciphertexts
- *	  together; its consent satisfies the derived stream; the field's purpose is one of the derived stream's. All forgeries
- *	  raise one and the same error. Plaintext is in the scratch buffer only until the result is made, and is wiped then.
+ *	  The arguments may come from anybody, so nothing is decrypted before the row has proved itself, in this order: its
+ *	  key belongs to the derived stream's source; its seal is authentic, so the server wrote consent, key link and
+ *	  ciphertexts together; its consent satisfies the derived stream; the field's purpose is one of the derived
+ *	  stream's. All forgeries raise one and the same error. Plaintext is in the scratch buffer only until the result is
+ *	  made, and is wiped then.
  */
 #include "postgres.h"
 
@@ -123,8 +124,8 @@ strm_reveal_array(StrmReveal *reveal, StrmDataKey *key, Datum ciphers)
 			values[i] = strm_reveal_cipher(reveal, key, values[i]);
 
 	get_typlenbyvalalign(type, &typlen, &typbyval, &typalign);
-	result = construct_md_array(values, nulls, ARR_NDIM(array), ARR_DIMS(array), ARR_LBOUND(array), type, typlen, typbyval,
-								typalign);
+	result = construct_md_array(values, nulls, ARR_NDIM(array), ARR_DIMS(array), ARR_LBOUND(array), type, typlen,
+								typbyval, typalign);
 	if (typlen == -1)
 		for (int i = 0; i < n; i++)
 			if (!nulls[i])

@@ -25,9 +25,10 @@ typedef struct StrmReveal
 extern Oid	strm_reveal_type(const StrmDerivedStream *derived, int ordinal);
 
 /*
- * Reveals the field of row into *result, allocated in the current context; false for NULL: the value is NULL or its key was destroyed.
- * Raises XX001 for anything that the server did not seal for this stream, 42501 when the row's consent or the field's purpose is not
- * the derived stream's. That the caller may read the derived stream is the caller's to check, before.
+ * Reveals the field of row into *result, allocated in the current context; false for NULL: the value is NULL or its key
+ * was destroyed. Raises XX001 for anything that the server did not seal for this stream, 42501 when the row's consent
+ * or the field's purpose is not the derived stream's. That the caller may read the derived stream is the caller's to
+ * check, before.
  */
 extern bool strm_reveal(StrmReveal *reveal, const StrmSealedRow *row, Datum *result);
 

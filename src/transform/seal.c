@@ -2,8 +2,8 @@
  * seal.c
  *	  The seal's message, made from a stored row, and its MAC. seal.h gives the message's layout.
  *
- *	  The last authentic row is remembered as it was given. The same row again needs neither message nor MAC: that is the case when
- *	  several fields of one row are revealed.
+ *	  The last authentic row is remembered as it was given. The same row again needs neither message nor MAC: that is
+ *	  the case when several fields of one row are revealed.
  */
 #include "postgres.h"
 
@@ -37,8 +37,8 @@ typedef struct StrmSealMessage
 } StrmSealMessage;
 
 /*
- * All that a message is made of, side by side as it is stored: equal rows have equal messages. Only of rows whose personal values
- * are neither long nor compressed.
+ * All that a message is made of, side by side as it is stored: equal rows have equal messages. Only of rows whose
+ * personal values are neither long nor compressed.
  */
 typedef struct StrmSealRow
 {
@@ -217,7 +217,8 @@ strm_seal_build(StrmSealMessage *message, const StrmStream *stream, const StrmSe
 			continue;
 		}
 		strm_seal_put_number(message, repeated ? STRM_SHAPE_ARRAY : STRM_SHAPE_SCALAR, 1);
-		if (repeated ? !strm_seal_put_array(message, row->personal[i]) : !strm_seal_put_scalar(message, row->personal[i]))
+		if (repeated ? !strm_seal_put_array(message, row->personal[i])
+			: !strm_seal_put_scalar(message, row->personal[i]))
 			return false;
 	}
 	return true;
@@ -308,7 +309,8 @@ strm_seal_verify(const StrmStream *stream, StrmDataKey *key, const StrmSealedRow
 	bool		copied;
 	bool		authentic;
 
-	if (row->seal == NULL || VARSIZE_ANY_EXHDR(row->seal) != STRM_CMAC_SIZE || row->npersonal != stream->contract->npersonal)
+	if (row->seal == NULL || VARSIZE_ANY_EXHDR(row->seal) != STRM_CMAC_SIZE ||
+		row->npersonal != stream->contract->npersonal)
 		return false;
 	seal = (const uint8 *) VARDATA_ANY(row->seal);
 	copied = strm_seal_copy_row(&copy, stream, row, seal);

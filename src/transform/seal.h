@@ -2,10 +2,10 @@
  * seal.h
  *	  The seal of a row: a MAC that binds consent, key link and ciphertexts together.
  *
- *	  Message (big endian): format version (1 byte, 1), stream uuid (16), length (1) and text of the contract version, key
- *	  link (16), nonce (4), timestamp (8, epoch ms), number of consent levels (2) and each level (4), then for each personal
- *	  value in contract order its field ordinal (2) and shape (1): 0 NULL; 1 scalar, then the SIV (16) of its ciphertext;
- *	  2 array, then the number of elements (4) and for each 0, or 1 and its SIV (16).
+ *	  Message (big endian): format version (1 byte, 1), stream uuid (16), length (1) and text of the contract version,
+ *	  key link (16), nonce (4), timestamp (8, epoch ms), number of consent levels (2) and each level (4), then for each
+ *	  personal value in contract order its field ordinal (2) and shape (1): 0 NULL; 1 scalar, then the SIV (16) of its
+ *	  ciphertext; 2 array, then the number of elements (4) and for each 0, or 1 and its SIV (16).
  */
 #ifndef STRM_TRANSFORM_SEAL_H
 #define STRM_TRANSFORM_SEAL_H
@@ -37,8 +37,8 @@ extern void strm_seal_compute(const StrmStream *stream, StrmDataKey *key, const 
 							  uint8 out[STRM_CMAC_SIZE]);
 
 /*
- * Is row's seal authentic for stream under key? false also when the seal is NULL or a personal value is not of ciphertext form. Remembers
- * the last authentic row, so that revealing several fields of one row computes one MAC.
+ * Is row's seal authentic for stream under key? false also when the seal is NULL or a personal value is not of
+ * ciphertext form. Remembers the last authentic row, so that revealing several fields of one row computes one MAC.
  */
 extern bool strm_seal_verify(const StrmStream *stream, StrmDataKey *key, const StrmSealedRow *row);
 

@@ -230,7 +230,8 @@ strm_value_encrypt(StrmDataKey *key, const char *plain, Size size)
 							 errdetail("The limit is %zu bytes.", STRM_MAX_PLAINTEXT));
 	if (cipher_size > sizeof(stack))
 		cipher = palloc(cipher_size);
-	if (strm_envelope_encrypt(strm_data_key_siv(key), key->key_id, (const uint8 *) plain, size, cipher) != STRM_CRYPTO_OK)
+	if (strm_envelope_encrypt(strm_data_key_siv(key), key->key_id, (const uint8 *) plain, size,
+							  cipher) != STRM_CRYPTO_OK)
 		ereport(ERROR, errcode(STRM_ERR_INTERNAL), errmsg("could not encrypt a value"));
 
 	result = palloc(VARHDRSZ + STRM_BASE64_SIZE(cipher_size));

@@ -11,14 +11,16 @@
 #include "keys/data_key.h"
 
 /*
- * Parses text as the field's type and writes its one canonical text: STRING as it is; BOOLEAN true or false; INTEGER and LONG
- * decimal; FLOAT shortest round-trip, NaN, Infinity, -Infinity. false when it is not of that type (the caller raises). The result is
- * text itself or written to buffer, which is reset first.
+ * Parses text as the field's type and writes its one canonical text: STRING as it is; BOOLEAN true or false; INTEGER
+ * and LONG decimal; FLOAT shortest round-trip, NaN, Infinity, -Infinity. false when it is not of that type (the caller
+ * raises). The result is text itself or written to buffer, which is reset first.
  */
 extern bool strm_value_canonical(const StrmField *field, const char *text, Size size, StringInfo buffer,
 								 const char **canonical, Size *canonical_size);
 
-/* The same canonical text, of a value that has the field's native (element) type already. Uses buffer in the same way. */
+/*
+ * The same canonical text, of a value that has the field's native (element) type already. Uses buffer in the same way.
+ */
 extern void strm_value_text(const StrmField *field, Datum value, StringInfo buffer, const char **text, Size *size);
 
 /* The Datum of the field's native type (element type when repeated) of a canonical text. Raises XX001 if it is none. */
@@ -28,7 +30,8 @@ extern Datum strm_value_parse(const StrmField *field, const char *canonical, Siz
 extern text *strm_value_encrypt(StrmDataKey *key, const char *plain, Size size);
 
 /*
- * Decrypts a base64 text into buffer (reset first, NUL-terminated; the caller wipes it). false when it is not authentic under key.
+ * Decrypts a base64 text into buffer (reset first, NUL-terminated; the caller wipes it). false when it is not authentic
+ * under key.
  */
 extern bool strm_value_decrypt(StrmDataKey *key, const char *cipher, Size size, StringInfo buffer);
 
