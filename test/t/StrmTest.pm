@@ -24,7 +24,10 @@ sub strm_node
 		chmod 0700, $directory;
 		$key_file = "$directory/master.key";
 	}
-	$node->init(@{ $option{init} // [] });
+	my %init = @{ $option{init} // [] };
+	# whatever the environment's locale is
+	$init{extra} = [ '--encoding=UTF8', '--locale=C.UTF-8', @{ $init{extra} // [] } ];
+	$node->init(%init);
 	$node->append_conf('postgresql.conf', <<CONF . ($option{conf} // ''));
 shared_preload_libraries = 'strm_privacy'
 strm_privacy.master_key_file = '$key_file'
