@@ -41,7 +41,8 @@ typedef struct StrmErasure
 
 static const char links_sql[] =
 "SELECT l.key_link, l.owner, "
-"  EXISTS (SELECT FROM strm.data_subject_link o WHERE o.key_link = l.key_link AND o.subject_hash <> $1 AND o.subject <> ''), "
+"  EXISTS (SELECT FROM strm.data_subject_link o WHERE o.key_link = l.key_link AND o.subject_hash <> $1"
+"          AND o.subject <> ''), "
 "  l.listed "
 "FROM (SELECT key_link, owner, pg_catalog.bool_or(subject <> '') AS listed FROM strm.data_subject_link "
 "      WHERE subject_hash = $1 GROUP BY key_link, owner) l "
@@ -89,7 +90,8 @@ strm_erasure_execute(const char *verb, const StrmStream *stream, Datum key_link,
 	char	   *sql;
 	uint64		rows;
 
-	sql = psprintf("%s %s WHERE " STRM_COLUMN_KEY_LINK " OPERATOR(pg_catalog.=) $1 AND %s::pg_catalog.text OPERATOR(pg_catalog.=) $2",
+	sql = psprintf("%s %s WHERE " STRM_COLUMN_KEY_LINK " OPERATOR(pg_catalog.=) $1"
+				   " AND %s::pg_catalog.text OPERATOR(pg_catalog.=) $2",
 				   verb,
 				   quote_qualified_identifier(get_namespace_name(get_rel_namespace(stream->relid)),
 											  get_rel_name(stream->relid)),
@@ -177,7 +179,8 @@ strm_erasure_subject(text *subject, StrmErasure *erasure)
 		erasure->deleted += deleted;
 		if (deleted > 0 || DatumGetBool(row[3]))
 			erasure->shared++;
-		strm_erasure_write("UPDATE strm.data_subject_link SET subject = '' WHERE key_link = $1 AND subject_hash = $2 AND subject <> ''",
+		strm_erasure_write("UPDATE strm.data_subject_link SET subject = ''"
+						   " WHERE key_link = $1 AND subject_hash = $2 AND subject <> ''",
 						   key_link, &hash);
 		/* sessions remember which subjects are registered: the next row of this one must be registered again */
 		strm_catalog_move_generation();
