@@ -70,6 +70,19 @@ is(strm_row_hash($plain, 'clicks'), $stored, 'the plain table has the same rows'
 is($plain->safe_psql('postgres', q{SELECT count(*) FROM clicks WHERE session !~ '^[A-Za-z0-9+/]{28,}=*$' OR customer !~ '^[A-Za-z0-9+/]{28,}=*$' OR age ~ '^[0-9]{1,3}$'
 	OR EXISTS (SELECT FROM unnest(tags) AS t WHERE t !~ '^[A-Za-z0-9+/]{28,}=*$')}), '0', 'which is ciphertext only');
 
+# --- keys: a subscriber that gets their tables, too, reads rows under new keys, and forgets what is erased ---
+$publisher->safe_psql('postgres', 'CREATE PUBLICATION keys FOR TABLE strm.data_key, strm.data_key_tombstone, strm.data_subject_link');
+$whole->safe_psql('copy', 'ALTER SUBSCRIPTION whole SET PUBLICATION clicks, keys WITH (copy_data = false)');
+$whole->wait_for_subscription_sync($publisher, 'whole', 'copy');
+$publisher->safe_psql('postgres', q{INSERT INTO clicks (strm_consent_levels, session, customer, age, url) VALUES ('{1,2}', 'new', 'forget me', 77, 'new')});
+$publisher->wait_for_catchup('whole');
+is($whole->safe_psql('copy', q{SELECT session, customer, age FROM clicks_1_2 WHERE url = 'new'}), 'new|forget me|77', 'a row under a new key');
+$publisher->safe_psql('postgres', q{SELECT strm.delete_data_subjects('forget me')});
+$publisher->wait_for_catchup('whole');
+is($whole->safe_psql('copy', q{SELECT session, customer, age FROM clicks_1_2 WHERE url = 'new'}), '||', 'which is destroyed');
+is($whole->safe_psql('copy', q{SELECT count(*) FROM strm.data_subjects() WHERE subject = 'forget me'}), 0, 'with the data subject');
+$publisher->safe_psql('postgres', q{DELETE FROM clicks WHERE url = 'new'});
+
 # --- deletes ---
 $publisher->safe_psql('postgres', q{CREATE PUBLICATION everything FOR ALL TABLES; DELETE FROM clicks WHERE url = 'u7'});
 $publisher->wait_for_catchup('whole');
