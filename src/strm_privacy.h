@@ -23,4 +23,8 @@
 #define STRM_COLUMN_SEAL "strm_seal"
 #define STRM_COLUMN_PREFIX "strm_"
 
+/* A stream's CHECK constraints of its personal columns; the second is named strm_ciphertext_2. */
+#define STRM_CIPHERTEXT_CONSTRAINT "strm_ciphertext"
+#define STRM_CIPHERTEXT_COLUMNS 50	/* that one of them looks at; a function takes at most 100 arguments */
+
 #endif							/* STRM_PRIVACY_H */

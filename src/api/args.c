@@ -19,13 +19,19 @@ strm_args_text_or_null(FunctionCallInfo fcinfo, int n)
 	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 
-char *
-strm_args_text(FunctionCallInfo fcinfo, int n, const char *name)
+void
+strm_args_require(FunctionCallInfo fcinfo, int n, const char *name)
 {
 	if (PG_ARGISNULL(n))
 		ereport(ERROR,
 				errcode(STRM_ERR_ARGUMENT),
 				errmsg("argument \"%s\" must not be NULL", name));
+}
+
+char *
+strm_args_text(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	strm_args_require(fcinfo, n, name);
 	return text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 

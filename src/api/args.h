@@ -10,6 +10,9 @@
 /* A text argument (0-based n) as a C string; raises 22023, naming it, when it is NULL. */
 extern char *strm_args_text(FunctionCallInfo fcinfo, int n, const char *name);
 
+/* Raises 22023, naming the argument (0-based n), when it is NULL. */
+extern void strm_args_require(FunctionCallInfo fcinfo, int n, const char *name);
+
 /* A text argument that may be NULL. */
 extern char *strm_args_text_or_null(FunctionCallInfo fcinfo, int n);
 

@@ -11,7 +11,6 @@
 #include "fmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 
 #include "common/errors.h"
 #include "crypto/base64.h"

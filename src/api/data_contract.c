@@ -7,7 +7,6 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "utils/builtins.h"
 
 #include "api/args.h"
 #include "api/data_contract.h"
@@ -157,8 +156,8 @@ strm_data_contract_create(FunctionCallInfo fcinfo, const char *schema_text)
 	strm_registry_add_text(&args, source_text);
 	strm_registry_add_text(&args, title);
 	strm_registry_add_text(&args, strm_args_text_or_null(fcinfo, 4));
-	if (!strm_registry_fetch("INSERT INTO strm.data_contract (handle, name, version, major, minor, patch, author, owner,"
-							 " schema, contract, schema_text, contract_text, title, description)"
+	if (!strm_registry_fetch("INSERT INTO strm.data_contract (handle, name, version, major, minor, patch, author,"
+							 " owner, schema, contract, schema_text, contract_text, title, description)"
 							 " VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9, $10, $11, $12, $13)"
 							 " ON CONFLICT (handle, name, version) DO NOTHING RETURNING id",
 							 STRM_REGISTRY_ARGS(&args), &id, &isnull))
@@ -181,10 +180,7 @@ strm_sql_create_data_contract(PG_FUNCTION_ARGS)
 Datum
 strm_sql_create_data_contract_from(PG_FUNCTION_ARGS)
 {
-	if (PG_ARGISNULL(1))
-		ereport(ERROR,
-				errcode(STRM_ERR_ARGUMENT),
-				errmsg("argument \"%s\" must not be NULL", "schema_from"));
+	strm_args_require(fcinfo, 1, "schema_from");
 	PG_RETURN_INT32(strm_data_contract_create(fcinfo, strm_data_contract_schema_of(PG_GETARG_OID(1))));
 }
 

@@ -11,9 +11,9 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
+#include "catalog/policy.h"
 #include "catalog/registry.h"
 #include "common/errors.h"
 #include "crypto/envelope.h"
@@ -25,15 +25,16 @@ PG_FUNCTION_INFO_V1(strm_sql_data_subjects);
 
 #define STRM_SUBJECT_PAGE_MAX 100000
 
-/* Retention of the default policy, of streams without one. */
-#define STRM_DEFAULT_RETENTION "2556 days"
+/* Of streams without a policy of their own. */
+#define STRM_DEFAULT_RETENTION CppAsString2(STRM_POLICY_DEFAULT_DAYS) " days"
 
 static const char key_links_sql[] =
 "SELECT DISTINCT ON (l.key_link) s.relation, l.key_link, k.window_start, k.window_end, "
 "  k.window_start + COALESCE(p.retention, interval '" STRM_DEFAULT_RETENTION "') "
 "FROM strm.data_subject_link l JOIN strm.data_key k ON k.key_link = l.key_link "
 "LEFT JOIN strm.stream s ON s.id = l.owner LEFT JOIN strm.policy p ON p.id = s.policy_id "
-"WHERE l.subject_hash = $1 AND l.subject <> '' AND NOT EXISTS (SELECT FROM strm.data_key_tombstone t WHERE t.key_link = l.key_link) "
+"WHERE l.subject_hash = $1 AND l.subject <> '' "
+"AND NOT EXISTS (SELECT FROM strm.data_key_tombstone t WHERE t.key_link = l.key_link) "
 "ORDER BY l.key_link";
 
 static const char subjects_sql[] =

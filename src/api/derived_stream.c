@@ -19,10 +19,12 @@
 #include "utils/syscache.h"
 #include "utils/varlena.h"
 
+#include "catalog/cache.h"
 #include "catalog/registry.h"
 #include "common/errors.h"
 #include "common/secret.h"
 #include "common/statement.h"
+#include "common/uuid.h"
 #include "derived/view.h"
 #include "strm_privacy.h"
 #include "transform/mask.h"
@@ -32,24 +34,6 @@
 PG_FUNCTION_INFO_V1(strm_sql_create_derived_stream);
 PG_FUNCTION_INFO_V1(strm_sql_drop_derived_stream);
 PG_FUNCTION_INFO_V1(strm_sql_refuse_write);
-
-static void
-strm_derived_random(void *out, Size size)
-{
-	if (!pg_strong_random(out, size))
-		ereport(ERROR,
-				errcode(STRM_ERR_INTERNAL),
-				errmsg("could not generate random bytes"));
-}
-
-/* A new version 4 uuid */
-static void
-strm_derived_new_id(pg_uuid_t *id)
-{
-	strm_derived_random(id->data, UUID_LEN);
-	id->data[6] = (id->data[6] & 0x0f) | 0x40;
-	id->data[8] = (id->data[8] & 0x3f) | 0x80;
-}
 
 /* Wraps the seed, as UTF-8, or a random one when none was given. */
 static bytea *
@@ -66,7 +50,7 @@ strm_derived_wrap_seed(const pg_uuid_t *id, char *seed)
 		strm_secret_wipe(utf8, strlen(utf8));
 		return wrapped;
 	}
-	strm_derived_random(random, sizeof(random));
+	strm_secret_random(random, sizeof(random));
 	wrapped = strm_mask_wrap(id, random, sizeof(random));
 	strm_secret_wipe(random, sizeof(random));
 	return wrapped;
@@ -94,8 +78,8 @@ strm_derived_register(const StrmDerivedDefinition *definition, Oid relid, bytea 
 	strm_registry_add(&args, TEXTARRAYOID, PointerGetDatum(definition->masked_fields), false);
 	strm_registry_add_text(&args, derived->hash_type == STRM_HASH_MURMUR3 ? "murmur3" : "blake2b");
 	strm_registry_add(&args, BYTEAOID, PointerGetDatum(wrapped), wrapped == NULL);
-	strm_registry_execute("INSERT INTO strm.derived_stream"
-						  " (id, relation, stream_id, purposes, consent_level_type, masked_fields, hash_type, mask_seed)"
+	strm_registry_execute("INSERT INTO strm.derived_stream (id, relation, stream_id, purposes,"
+						  " consent_level_type, masked_fields, hash_type, mask_seed)"
 						  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
 						  STRM_REGISTRY_ARGS(&args));
 }
@@ -109,7 +93,7 @@ strm_derived_create(const StrmDerivedRequest *request, char *seed)
 	Oid			relid;
 
 	strm_derived_define(request, &definition);
-	strm_derived_new_id(&definition.derived.id);
+	definition.derived.id = strm_uuid_new();
 	if (ARR_NDIM(definition.masked_fields) > 0)
 		wrapped = strm_derived_wrap_seed(&definition.derived.id, seed);
 	relid = strm_derived_create_view(&definition);
@@ -145,21 +129,6 @@ strm_sql_create_derived_stream(PG_FUNCTION_ARGS)
 	PG_RETURN_OID(relid);
 }
 
-static Oid
-strm_derived_owner(Oid relid)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid			owner;
-
-	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				errcode(STRM_ERR_UNDEFINED),
-				errmsg("the view of this derived stream does not exist"));
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	return owner;
-}
-
 /*
  * strm.drop_derived_stream(name text). Strict. The caller must own the view, or be of strm_admin: then it is dropped as
  * its owner.
@@ -186,7 +155,8 @@ strm_sql_drop_derived_stream(PG_FUNCTION_ARGS)
 	{
 		if (!has_privs_of_role(user, get_role_oid("strm_admin", false)))
 			aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_VIEW, get_rel_name(relid));
-		SetUserIdAndSecContext(strm_derived_owner(relid), context | SECURITY_LOCAL_USERID_CHANGE);
+		SetUserIdAndSecContext(strm_catalog_relation_owner(relid),
+							   context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	}
 	strm_derived_drop_view(relid);
 	SetUserIdAndSecContext(user, context);

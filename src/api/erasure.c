@@ -92,10 +92,7 @@ strm_erasure_execute(const char *verb, const StrmStream *stream, Datum key_link,
 
 	sql = psprintf("%s %s WHERE " STRM_COLUMN_KEY_LINK " OPERATOR(pg_catalog.=) $1"
 				   " AND %s::pg_catalog.text OPERATOR(pg_catalog.=) $2",
-				   verb,
-				   quote_qualified_identifier(get_namespace_name(get_rel_namespace(stream->relid)),
-											  get_rel_name(stream->relid)),
-				   quote_identifier(field->column));
+				   verb, strm_catalog_relation_name(stream->relid), quote_identifier(field->column));
 	SPI_connect();
 	if (SPI_execute_with_args(sql, 2, types, args, NULL, false, 0) < 0)
 		ereport(ERROR, errcode(STRM_ERR_INTERNAL), errmsg("could not delete a data subject's rows"));

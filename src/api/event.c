@@ -14,6 +14,7 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
+#include "api/args.h"
 #include "catalog/stream.h"
 #include "common/errors.h"
 #include "export/event_list.h"
@@ -35,10 +36,8 @@ strm_sql_ingest(PG_FUNCTION_ARGS)
 	Oid			relid;
 	const StrmStream *stream;
 
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		ereport(ERROR,
-				errcode(STRM_ERR_ARGUMENT),
-				errmsg("%s may not be NULL", PG_ARGISNULL(0) ? "stream" : "event"));
+	strm_args_require(fcinfo, 0, "stream");
+	strm_args_require(fcinfo, 1, "event");
 	relid = PG_GETARG_OID(0);
 	stream = strm_catalog_stream_of(relid);
 	if (stream == NULL)
@@ -67,10 +66,7 @@ strm_sql_events(PG_FUNCTION_ARGS)
 {
 	StrmEventListRequest request = {0};
 
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				errcode(STRM_ERR_ARGUMENT),
-				errmsg("stream may not be NULL"));
+	strm_args_require(fcinfo, 0, "stream");
 	request.relid = PG_GETARG_OID(0);
 	request.has_since = !PG_ARGISNULL(1);
 	request.since = request.has_since ? PG_GETARG_TIMESTAMPTZ(1) : 0;
@@ -79,7 +75,7 @@ strm_sql_events(PG_FUNCTION_ARGS)
 	if (request.limit < 0)
 		ereport(ERROR,
 				errcode(STRM_ERR_ARGUMENT),
-				errmsg("max_rows may not be negative"));
+				errmsg("max_rows must not be negative"));
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	strm_event_list(&request, strm_event_put, fcinfo->resultinfo);

@@ -5,7 +5,6 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
@@ -64,10 +63,7 @@ strm_sql_create_policy(PG_FUNCTION_ARGS)
 	bool		isnull;
 
 	strm_policy_check_name(name);
-	if (PG_ARGISNULL(1))
-		ereport(ERROR,
-				errcode(STRM_ERR_ARGUMENT),
-				errmsg("argument \"%s\" must not be NULL", "retention"));
+	strm_args_require(fcinfo, 1, "retention");
 	strm_policy_check_retention(PG_GETARG_INTERVAL_P(1));
 	if (strcmp(on_expiry, "retain") != 0 && strcmp(on_expiry, "destroy") != 0)
 		ereport(ERROR,
@@ -80,7 +76,8 @@ strm_sql_create_policy(PG_FUNCTION_ARGS)
 	strm_registry_add_text(&args, strm_args_text_or_null(fcinfo, 3));
 	strm_registry_add_text(&args, on_expiry);
 	strm_registry_add_text(&args, strm_args_current_role());
-	if (!strm_registry_fetch("INSERT INTO strm.policy (name, retention, description, legal_grounds, on_expiry, created_by)"
+	if (!strm_registry_fetch("INSERT INTO strm.policy"
+							 " (name, retention, description, legal_grounds, on_expiry, created_by)"
 							 " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (name) DO NOTHING RETURNING id",
 							 STRM_REGISTRY_ARGS(&args), &id, &isnull))
 		ereport(ERROR,

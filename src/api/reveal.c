@@ -185,7 +185,7 @@ strm_reveal_call(FunctionCallInfo fcinfo)
 	if (PG_ARGISNULL(REVEAL_DERIVED) || PG_ARGISNULL(REVEAL_FIELD))
 		ereport(ERROR,
 				errcode(STRM_ERR_ARGUMENT),
-				errmsg("derived stream and field must not be null"));
+				errmsg("derived stream and field must not be NULL"));
 	id = PG_GETARG_UUID_P(REVEAL_DERIVED);
 	ordinal = PG_GETARG_INT32(REVEAL_FIELD);
 

@@ -7,7 +7,6 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "utils/array.h"
-#include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 
@@ -75,7 +74,7 @@ strm_sql_simulate_random_events(PG_FUNCTION_ARGS)
 	if (events < 0)
 		ereport(ERROR,
 				errcode(STRM_ERR_ARGUMENT),
-				errmsg("events may not be negative"));
+				errmsg("events must not be negative"));
 	if (sessions < 1)
 		ereport(ERROR,
 				errcode(STRM_ERR_ARGUMENT),

@@ -7,7 +7,6 @@
 #include "access/xact.h"
 #include "catalog/catalog.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
@@ -15,16 +14,17 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
+#include "api/args.h"
 #include "catalog/cache.h"
 #include "catalog/contract.h"
 #include "catalog/policy.h"
 #include "catalog/registry.h"
 #include "catalog/stream.h"
 #include "common/errors.h"
+#include "common/uuid.h"
 #include "ingest/partition.h"
 #include "ingest/stream.h"
 #include "keys/creation_lock.h"
@@ -94,7 +94,8 @@ strm_create_stream_policy(const char *policy, bool *isnull, StrmFaults *faults)
 	if (policy == NULL || strcmp(policy, STRM_POLICY_DEFAULT_NAME) == 0)
 		return id;
 	values[0] = CStringGetTextDatum(policy);
-	if (!strm_registry_fetch("SELECT id FROM strm.policy WHERE (name = $1 OR id::text = $1) AND state = 'active' FOR KEY SHARE",
+	if (!strm_registry_fetch("SELECT id FROM strm.policy WHERE (name = $1 OR id::text = $1) AND state = 'active'"
+							 " FOR KEY SHARE",
 							 1, types, values, NULL, &id, isnull))
 		strm_faults_add(faults, "There is no active policy \"%s\".", policy);
 	return id;
@@ -157,9 +158,10 @@ strm_sql_create_stream(PG_FUNCTION_ARGS)
 	Oid			relid;
 
 	strm_faults_init(&faults);
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(3) || PG_ARGISNULL(6))
-		ereport(ERROR, errcode(STRM_ERR_ARGUMENT),
-				errmsg("name, contract, key_rotation and index_key_link must not be null"));
+	strm_args_require(fcinfo, 0, "name");
+	strm_args_require(fcinfo, 1, "contract");
+	strm_args_require(fcinfo, 3, "key_rotation");
+	strm_args_require(fcinfo, 6, "index_key_link");
 	if (PG_ARGISNULL(4))
 		ereport(ERROR,
 				errcode(STRM_ERR_ARGUMENT),
@@ -182,7 +184,7 @@ strm_sql_create_stream(PG_FUNCTION_ARGS)
 		strm_partition_check_width(PG_GETARG_INTERVAL_P(5), &faults);
 	strm_faults_raise(&faults, STRM_ERR_ARGUMENT, psprintf("stream \"%s\" cannot be created", options.name), NULL);
 
-	options.id = *DatumGetUUIDP(DirectFunctionCall1(gen_random_uuid, (Datum) 0));
+	options.id = strm_uuid_new();
 	SPI_connect();
 	relid = strm_stream_create_table(&options, contract);
 	strm_create_stream_register(&options, relid, contract->id, policy_id, policy_null, PG_GETARG_DATUM(3),
@@ -251,7 +253,7 @@ strm_sql_drop_stream(PG_FUNCTION_ARGS)
 
 	if (strm_catalog_stream_of(relid) == NULL)
 		ereport(ERROR, errcode(STRM_ERR_UNDEFINED), errmsg("there is no such stream"));
-	name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
+	name = strm_catalog_relation_name(relid);
 	as_owner = !object_ownercheck_relation(relid, GetUserId()) &&
 		has_privs_of_role(GetUserId(), get_role_oid("strm_admin", false));
 

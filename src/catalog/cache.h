@@ -49,6 +49,9 @@ extern Oid	strm_catalog_owner(void);
 /* Owner of any relation; raises 42P01 when it was dropped. */
 extern Oid	strm_catalog_relation_owner(Oid relid);
 
+/* Qualified and quoted name of a relation that exists, for SQL; in the current context. */
+extern char *strm_catalog_relation_name(Oid relid);
+
 /* Is the extension created in this database? For hooks, which run in every database. Needs a transaction. */
 extern bool strm_catalog_exists(void);
 

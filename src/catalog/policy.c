@@ -9,13 +9,13 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
 #include "catalog/cache.h"
 #include "catalog/policy.h"
 #include "common/errors.h"
+#include "common/uuid.h"
 #include "strm_privacy.h"
 
 enum
@@ -68,7 +68,7 @@ strm_policy_of_tuple(HeapTuple tuple, TupleDesc desc, StrmPolicy *policy)
 static bool
 strm_policy_is(const StrmPolicy *policy, const char *name_or_id)
 {
-	char	   *id = DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&policy->id)));
+	char	   *id = strm_uuid_text(&policy->id);
 
 	return strcmp(policy->name, name_or_id) == 0 || pg_strcasecmp(id, name_or_id) == 0;
 }

@@ -7,7 +7,6 @@
 #include "access/genam.h"
 #include "access/table.h"
 #include "utils/fmgroids.h"
-#include "utils/rel.h"
 
 #include "catalog/cache.h"
 #include "catalog/purpose.h"

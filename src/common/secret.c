@@ -9,6 +9,7 @@
 
 #include "utils/memutils.h"
 
+#include "common/errors.h"
 #include "common/secret.h"
 #include "strm_privacy.h"
 
@@ -44,4 +45,11 @@ void
 strm_secret_wipe(void *p, Size size)
 {
 	sodium_memzero(p, size);
+}
+
+void
+strm_secret_random(void *out, Size size)
+{
+	if (!pg_strong_random(out, size))
+		ereport(ERROR, errcode(STRM_ERR_INTERNAL), errmsg("could not generate random bytes"));
 }

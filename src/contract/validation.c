@@ -12,7 +12,6 @@
 #include "catalog/pg_collation.h"
 #include "mb/pg_wchar.h"
 #include "regex/regex.h"
-#include "utils/builtins.h"
 
 #include "common/errors.h"
 #include "contract/contract.h"

@@ -15,7 +15,9 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+#include "catalog/cache.h"
 #include "common/errors.h"
+#include "common/uuid.h"
 #include "derived/view.h"
 #include "strm_privacy.h"
 #include "transform/reveal.h"
@@ -47,7 +49,7 @@ strm_derived_execute(const char *sql)
 static void
 strm_derived_append_uuid(StringInfo sql, const pg_uuid_t *id)
 {
-	appendStringInfo(sql, "'%s'::pg_catalog.uuid", DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id))));
+	appendStringInfo(sql, "'%s'::pg_catalog.uuid", strm_uuid_text(id));
 }
 
 /* strm.reveal(...) of a personal field */
@@ -132,7 +134,7 @@ strm_derived_view_definition(const StrmDerivedStream *derived, const char *view)
 		strm_derived_append_field(&sql, derived, i);
 	}
 	appendStringInfo(&sql, " FROM %s s WHERE ",
-					 quote_qualified_identifier(get_namespace_name(get_rel_namespace(source)), get_rel_name(source)));
+					 strm_catalog_relation_name(source));
 	strm_derived_append_filter(&sql, derived);
 	return sql.data;
 }
@@ -158,6 +160,5 @@ void
 strm_derived_drop_view(Oid relid)
 {
 	strm_derived_execute(psprintf("DROP VIEW %s",
-								  quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-															 get_rel_name(relid))));
+								  strm_catalog_relation_name(relid)));
 }

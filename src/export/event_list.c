@@ -19,6 +19,7 @@
 #include "utils/portal.h"
 #include "utils/timestamp.h"
 
+#include "catalog/cache.h"
 #include "catalog/derived_stream.h"
 #include "catalog/stream.h"
 #include "common/errors.h"
@@ -58,7 +59,7 @@ strm_event_list_source(StrmEventSource *source, Oid relid)
 				errcode(STRM_ERR_UNDEFINED),
 				errmsg("\"%s\" is neither a stream nor a derived stream", get_rel_name(relid)));
 	source->contract = derived ? derived->stream->contract : stream->contract;
-	source->relation = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
+	source->relation = strm_catalog_relation_name(relid);
 
 	source->timestamp = NULL;
 	initStringInfo(&columns);

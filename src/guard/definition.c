@@ -12,16 +12,12 @@
 #include "nodes/bitmapset.h"
 #include "nodes/primnodes.h"
 #include "optimizer/optimizer.h"
-#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/partcache.h"
 
 #include "catalog/namespace.h"
 #include "guard/definition.h"
 #include "strm_privacy.h"
-
-#define STRM_CIPHERTEXT_CONSTRAINT "strm_ciphertext"
-#define STRM_CIPHERTEXT_COLUMNS 50	/* checked by one constraint at most */
 
 int
 strm_definition_ciphertext_constraints(const StrmContract *contract)

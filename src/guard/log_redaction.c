@@ -25,9 +25,7 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "parser/analyze.h"
-#include "storage/proc.h"
 #include "tcop/tcopprot.h"
-#include "utils/memutils.h"
 
 #include "access/parallel.h"
 #include "common/errors.h"

@@ -20,10 +20,8 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
-#include "rewrite/prs2lock.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
@@ -33,6 +31,7 @@
 #include "catalog/registry.h"
 #include "catalog/stream.h"
 #include "common/errors.h"
+#include "common/uuid.h"
 #include "guard/definition.h"
 #include "guard/guard.h"
 #include "strm_privacy.h"
@@ -284,7 +283,7 @@ strm_protect_check_routing(StrmDamage *damage, Relation rel, const StrmContract 
 static void
 strm_protect_report(const StrmDamage *damage, Oid relid)
 {
-	char	   *name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
+	char	   *name = strm_catalog_relation_name(relid);
 
 	if (damage->exposing.count > 0)
 		ereport(ERROR,
@@ -306,7 +305,7 @@ strm_protect_report(const StrmDamage *damage, Oid relid)
 static void
 strm_protect_check_stream(const StrmStream *stream, bool require_triggers)
 {
-	char	   *id = DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&stream->id)));
+	char	   *id = strm_uuid_text(&stream->id);
 	List	   *members = find_all_inheritors(stream->relid, AccessShareLock, NULL);
 	StrmDamage	damage;
 	ListCell   *lc;

@@ -5,7 +5,6 @@
 #ifndef STRM_GUARD_WATCHED_H
 #define STRM_GUARD_WATCHED_H
 
-#include "nodes/pg_list.h"
 
 /* Reads the names anew if they may have changed. Needs a transaction that is not aborted. */
 extern void strm_watched_refresh(void);

@@ -23,6 +23,7 @@
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 
+#include "catalog/cache.h"
 #include "common/errors.h"
 #include "ingest/event.h"
 #include "strm_privacy.h"
@@ -358,8 +359,7 @@ strm_event_statement(const StrmStream *stream, Oid *types)
 		appendStringInfo(&values, ", $%d::%s", i + 2, format_type_be_qualified(types[1 + i]));
 	}
 	return psprintf("INSERT INTO %s (" STRM_COLUMN_CONSENT_LEVELS "%s) VALUES ($1%s)",
-					quote_qualified_identifier(get_namespace_name(get_rel_namespace(stream->relid)),
-											   get_rel_name(stream->relid)),
+					strm_catalog_relation_name(stream->relid),
 					columns.data, values.data);
 }
 

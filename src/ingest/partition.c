@@ -12,10 +12,10 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "commands/defrem.h"
-#include "executor/spi.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
 #include "utils/builtins.h"
@@ -24,6 +24,7 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "catalog/cache.h"
 #include "ingest/partition.h"
 #include "ingest/stream.h"
 #include "strm_privacy.h"
@@ -148,7 +149,7 @@ strm_partition_default(Oid relid)
 
 	if (!OidIsValid(partition))
 		return NULL;
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(partition)), get_rel_name(partition));
+	return strm_catalog_relation_name(partition);
 }
 
 /* A moment as ISO 8601 text, which every DateStyle reads alike. */
@@ -205,7 +206,7 @@ strm_partition_create_table(Oid relid, const char *label)
 void
 strm_partition_create_default(Oid relid)
 {
-	char	   *stream = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
+	char	   *stream = strm_catalog_relation_name(relid);
 	char	   *name = strm_partition_create_table(relid, "default");
 
 	strm_stream_execute(psprintf("ALTER TABLE %s ATTACH PARTITION %s DEFAULT", stream, name));
@@ -218,7 +219,7 @@ strm_partition_create_default(Oid relid)
 static void
 strm_partition_create_window(Oid relid, const Interval *width, StrmWindow window, bool present)
 {
-	char	   *stream = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
+	char	   *stream = strm_catalog_relation_name(relid);
 	char	   *start = quote_literal_cstr(strm_partition_moment(window.start));
 	char	   *end = quote_literal_cstr(strm_partition_moment(window.end));
 	char	   *rest = strm_partition_default(relid);

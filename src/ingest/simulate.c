@@ -28,6 +28,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "catalog/cache.h"
 #include "common/errors.h"
 #include "ingest/simulate.h"
 #include "ingest/simulate_pattern.h"
@@ -372,8 +373,7 @@ strm_simulate_prepare(const StrmStream *stream)
 	/* unnest stays unqualified: only so does the grammar take several arrays, and it means pg_catalog's */
 	plan = SPI_prepare(psprintf("INSERT INTO %s (" STRM_COLUMN_CONSENT_LEVELS "%s) "
 								"SELECT levels::pg_catalog.int4[]%s FROM unnest($1%s) AS events(levels%s)",
-								quote_qualified_identifier(get_namespace_name(get_rel_namespace(stream->relid)),
-														   get_rel_name(stream->relid)),
+								strm_catalog_relation_name(stream->relid),
 								columns.data, values.data, arrays.data, names.data),
 					   1 + contract->nfields, types);
 	if (plan == NULL)

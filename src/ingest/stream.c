@@ -14,11 +14,9 @@
 #include "utils/lsyscache.h"
 
 #include "common/errors.h"
+#include "common/uuid.h"
 #include "ingest/stream.h"
 #include "strm_privacy.h"
-
-/* Columns one CHECK constraint looks at; a function takes at most 100 arguments. */
-#define STRM_CHECK_COLUMNS 50
 
 void
 strm_stream_execute(const char *sql)
@@ -69,11 +67,11 @@ strm_stream_append_checks(StringInfo sql, const StrmContract *contract)
 {
 	for (int i = 0; i < contract->npersonal; i++)
 	{
-		if (i % STRM_CHECK_COLUMNS == 0)
+		if (i % STRM_CIPHERTEXT_COLUMNS == 0)
 		{
-			appendStringInfo(sql, "%s, CONSTRAINT strm_ciphertext", i > 0 ? "))" : "");
+			appendStringInfo(sql, "%s, CONSTRAINT " STRM_CIPHERTEXT_CONSTRAINT, i > 0 ? "))" : "");
 			if (i > 0)
-				appendStringInfo(sql, "_%d", i / STRM_CHECK_COLUMNS + 1);
+				appendStringInfo(sql, "_%d", i / STRM_CIPHERTEXT_COLUMNS + 1);
 			appendStringInfoString(sql, " CHECK (" STRM_SCHEMA_NAME ".check_ciphertext(");
 		}
 		else
@@ -123,7 +121,7 @@ void
 strm_stream_create_triggers(const StrmStreamOptions *options)
 {
 	char	   *qualified = strm_stream_qualified(options);
-	char	   *id = DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&options->id)));
+	char	   *id = strm_uuid_text(&options->id);
 
 	strm_stream_execute(psprintf("CREATE TRIGGER strm_encrypt BEFORE INSERT ON %s FOR EACH ROW "
 								 "EXECUTE FUNCTION " STRM_SCHEMA_NAME ".encrypt_row(%s)", qualified,

@@ -5,7 +5,6 @@
 #ifndef STRM_INGEST_STREAM_H
 #define STRM_INGEST_STREAM_H
 
-#include "datatype/timestamp.h"
 #include "utils/uuid.h"
 
 #include "contract/contract.h"

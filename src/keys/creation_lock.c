@@ -11,7 +11,6 @@
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
-#include "storage/shmem.h"
 
 #include "keys/creation_lock.h"
 #include "strm_privacy.h"

@@ -173,8 +173,7 @@ strm_data_key_make(StrmSecretKind kind, StrmKeyRow *row, uint8 root[STRM_ROOT_SI
 	}			random;
 	StrmWrapPlace place;
 
-	if (!pg_strong_random(&random, sizeof(random)))
-		ereport(ERROR, errcode(STRM_ERR_INTERNAL), errmsg("could not generate random bytes"));
+	strm_secret_random(&random, sizeof(random));
 	memcpy(root, random.root, STRM_ROOT_SIZE);
 	strm_data_key_new_link(random.link, &row->key_link);
 	row->key_id = Max(random.key_id & 0x7fffffff, 1);
@@ -188,8 +187,7 @@ strm_data_key_copy_number(void)
 {
 	int64		copy;
 
-	if (!pg_strong_random(&copy, sizeof(copy)))
-		ereport(ERROR, errcode(STRM_ERR_INTERNAL), errmsg("could not generate random bytes"));
+	strm_secret_random(&copy, sizeof(copy));
 	return copy | 1;
 }
 
@@ -390,7 +388,7 @@ strm_data_key_for_value(const pg_uuid_t *owner, const char *value, Size size, Ti
 		entry = strm_data_key_enter(&row, root, NULL);
 	strm_secret_wipe(root, sizeof(root));
 	pfree(row.wrapped);
-	strm_key_cache_set_value(entry, owner, value, size);
+	strm_key_cache_set_value(entry, value, size);
 	return &entry->key;
 }
 

@@ -255,7 +255,7 @@ strm_key_cache_add(const pg_uuid_t *key_link)
 }
 
 void
-strm_key_cache_set_value(StrmKeyEntry *entry, const pg_uuid_t *owner, const char *value, Size size)
+strm_key_cache_set_value(StrmKeyEntry *entry, const char *value, Size size)
 {
 	StrmValueSlot *slot;
 	bool		found;

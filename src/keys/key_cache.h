@@ -33,8 +33,8 @@ extern StrmKeyEntry *strm_key_cache_find_value(const pg_uuid_t *owner, const cha
 /* A new, zeroed entry for key_link, which must not be in the cache. */
 extern StrmKeyEntry *strm_key_cache_add(const pg_uuid_t *key_link);
 
-/* Makes entry the one that find_value gives. */
-extern void strm_key_cache_set_value(StrmKeyEntry *entry, const pg_uuid_t *owner, const char *value, Size size);
+/* Makes entry the one that find_value gives for its owner and value. */
+extern void strm_key_cache_set_value(StrmKeyEntry *entry, const char *value, Size size);
 
 /* Is the subject of that hash known to be registered under the key link? */
 extern bool strm_key_cache_has_subject(const pg_uuid_t *key_link, const pg_uuid_t *subject_hash);

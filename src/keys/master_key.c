@@ -16,6 +16,7 @@
 #include "storage/ipc.h"
 
 #include "common/errors.h"
+#include "common/secret.h"
 #include "keys/creation_lock.h"
 #include "keys/master_key.h"
 #include "keys/master_key_file.h"
@@ -120,8 +121,7 @@ strm_master_key_wrap(const StrmWrapPlace *place, const uint8 *nonce, const uint8
 	strm_master_key_require();
 	if (nonce == NULL)
 	{
-		if (!pg_strong_random(own_nonce, sizeof(own_nonce)))
-			ereport(ERROR, errcode(STRM_ERR_INTERNAL), errmsg("could not generate random bytes"));
+		strm_secret_random(own_nonce, sizeof(own_nonce));
 		nonce = own_nonce;
 	}
 

@@ -16,11 +16,11 @@
 #include <unistd.h>
 
 #include "access/xlog.h"
-#include "common/file_perm.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
 
 #include "common/errors.h"
+#include "common/secret.h"
 #include "guc/guc.h"
 #include "keys/master_key_file.h"
 #include "strm_privacy.h"
@@ -209,8 +209,7 @@ strm_master_key_file_compose(char *text, size_t size)
 	StrmMasterKey key;
 	char		base64[STRM_MASTER_KEY_BASE64];
 
-	if (!pg_strong_random(&key, sizeof(key)))
-		ereport(ERROR, errcode(STRM_ERR_INTERNAL), errmsg("could not generate random bytes"));
+	strm_secret_random(&key, sizeof(key));
 	key.id = (key.id & 0x7fffffff) | 1;
 	sodium_bin2base64(base64, sizeof(base64), key.key, sizeof(key.key), sodium_base64_VARIANT_ORIGINAL);
 	snprintf(text, size,
