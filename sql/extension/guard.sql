@@ -15,6 +15,11 @@ CREATE FUNCTION strm.guard_drop() RETURNS event_trigger
 REVOKE ALL ON FUNCTION strm.guard_drop() FROM PUBLIC;
 COMMENT ON FUNCTION strm.guard_drop() IS 'Refuses to drop managed parts of a stream; forgets streams and derived streams that were dropped';
 
+CREATE FUNCTION strm.guard_rewrite() RETURNS event_trigger
+  LANGUAGE c AS 'MODULE_PATHNAME', 'strm_sql_guard_rewrite';
+REVOKE ALL ON FUNCTION strm.guard_rewrite() FROM PUBLIC;
+COMMENT ON FUNCTION strm.guard_rewrite() IS 'Refuses ALTER TABLE ... USING on a stream: it would update immutable rows, their consent too';
+
 CREATE EVENT TRIGGER strm_guard_command_start ON ddl_command_start
   WHEN TAG IN ('DROP EXTENSION', 'DROP OWNED', 'DROP SCHEMA')
   EXECUTE FUNCTION strm.guard_command_start();
@@ -29,7 +34,11 @@ CREATE EVENT TRIGGER strm_guard_command_end ON ddl_command_end
 CREATE EVENT TRIGGER strm_guard_drop ON sql_drop
   EXECUTE FUNCTION strm.guard_drop();
 
+CREATE EVENT TRIGGER strm_guard_rewrite ON table_rewrite
+  EXECUTE FUNCTION strm.guard_rewrite();
+
 -- A superuser's replication role does not switch protection off: the registry would keep rows of dropped tables.
 ALTER EVENT TRIGGER strm_guard_command_start ENABLE ALWAYS;
 ALTER EVENT TRIGGER strm_guard_command_end ENABLE ALWAYS;
 ALTER EVENT TRIGGER strm_guard_drop ENABLE ALWAYS;
+ALTER EVENT TRIGGER strm_guard_rewrite ENABLE ALWAYS;

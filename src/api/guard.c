@@ -17,6 +17,7 @@
 PG_FUNCTION_INFO_V1(strm_sql_guard_command_start);
 PG_FUNCTION_INFO_V1(strm_sql_guard_command_end);
 PG_FUNCTION_INFO_V1(strm_sql_guard_drop);
+PG_FUNCTION_INFO_V1(strm_sql_guard_rewrite);
 
 static void
 strm_guard_require_event(FunctionCallInfo fcinfo)
@@ -89,5 +90,23 @@ strm_sql_guard_drop(PG_FUNCTION_ARGS)
 		"   ELSE to_regclass(quote_ident(address_names[1]) || '.' || quote_ident(address_names[2]))::oid END)"
 		" FROM pg_event_trigger_dropped_objects()"
 		" WHERE objsubid <> 0 OR object_type IN ('trigger', 'table constraint', 'rule')"), true);
+	PG_RETURN_NULL();
+}
+
+/* Tables whose rows are about to be computed anew; not those that only move to other storage. */
+Datum
+strm_sql_guard_rewrite(PG_FUNCTION_ARGS)
+{
+	List	   *relids;
+	ListCell   *lc;
+
+	strm_guard_require_event(fcinfo);
+	if (!strm_protect_needed())
+		PG_RETURN_NULL();
+	/* 4: AT_REWRITE_COLUMN_REWRITE */
+	relids = strm_guard_relations("SELECT ARRAY[pg_event_trigger_table_rewrite_oid()]"
+								  " WHERE pg_event_trigger_table_rewrite_reason() & 4 <> 0");
+	foreach(lc, relids)
+		strm_protect_rewrite(lfirst_oid(lc));
 	PG_RETURN_NULL();
 }

@@ -17,6 +17,9 @@ extern void strm_guard_init(void);
  */
 extern void strm_protect_check(List *relids, bool require_triggers);
 
+/* Refuses an ALTER TABLE that computes the rows of a stream or partition anew, but to a superuser. */
+extern void strm_protect_rewrite(Oid relid);
+
 /* Deletes the registry's rows of tables and views that were dropped. Their keys stay. */
 extern void strm_protect_forget(List *relids);
 

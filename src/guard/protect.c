@@ -384,6 +384,16 @@ strm_protect_check(List *relids, bool require_triggers)
 }
 
 void
+strm_protect_rewrite(Oid relid)
+{
+	if (strm_protect_stream_of(relid) != NULL && !superuser())
+		ereport(ERROR,
+				(errcode(STRM_ERR_PROTECTED),
+				 errmsg("rows of stream \"%s\" cannot be rewritten", get_rel_name(relid)),
+				 errdetail("Rows of a stream are immutable.")));
+}
+
+void
 strm_protect_forget(List *relids)
 {
 	Oid			type = OIDARRAYOID;

@@ -61,6 +61,7 @@ INSERT INTO may_execute VALUES
   ('strm.guard_command_start()', ''),
   ('strm.guard_command_end()', ''),
   ('strm.guard_drop()', ''),
+  ('strm.guard_rewrite()', ''),
   -- security
   ('strm.security_check()', 'aso');
 
