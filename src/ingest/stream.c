@@ -82,6 +82,24 @@ strm_stream_append_checks(StringInfo sql, const StrmContract *contract)
 		appendStringInfoString(sql, "))");
 }
 
+/*
+ * Personal values stay in the row as long as it fits a page, rather than to be moved out of line when it exceeds 2 kB: to reveal
+ * one of them needs all of them, for the seal.
+ */
+static void
+strm_stream_store_inline(const StrmStreamOptions *options, const StrmContract *contract)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "ALTER TABLE %s", strm_stream_qualified(options));
+	for (int i = 0; i < contract->npersonal; i++)
+		appendStringInfo(&sql, "%s ALTER COLUMN %s SET STORAGE MAIN", i > 0 ? "," : "",
+						 quote_identifier(contract->fields[contract->personal[i]].column));
+	if (contract->npersonal > 0)
+		strm_stream_execute(sql.data);
+}
+
 /* The documentation of the contract's fields becomes column comments. */
 static void
 strm_stream_comment_columns(const StrmStreamOptions *options, const StrmContract *contract)
@@ -113,6 +131,7 @@ strm_stream_create_table(const StrmStreamOptions *options, const StrmContract *c
 	strm_stream_execute(psprintf("ALTER TABLE %s REPLICA IDENTITY FULL", qualified));
 	if (options->index_key_link)
 		strm_stream_execute(psprintf("CREATE INDEX ON %s (" STRM_COLUMN_KEY_LINK ")", qualified));
+	strm_stream_store_inline(options, contract);
 	strm_stream_comment_columns(options, contract);
 	return get_relname_relid(options->name, get_namespace_oid(options->schema, false));
 }

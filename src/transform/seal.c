@@ -22,6 +22,9 @@
 #define STRM_SEAL_FORMAT 1
 #define STRM_SEAL_STACK 1024
 
+/* Room for a remembered row: 80 personal fields, the most that a contract has, of which none is repeated, and their header. */
+#define STRM_SEAL_REMEMBERED 4096
+
 enum
 {
 	STRM_SHAPE_NULL = 0, STRM_SHAPE_SCALAR = 1, STRM_SHAPE_ARRAY = 2
@@ -43,7 +46,7 @@ typedef struct StrmSealMessage
 typedef struct StrmSealRow
 {
 	Size		size;
-	uint8		data[STRM_SEAL_STACK];
+	uint8		data[STRM_SEAL_REMEMBERED];
 } StrmSealRow;
 
 /* The fixed part of a StrmSealRow's data; it has no padding. */
