@@ -58,6 +58,12 @@ DELETE FROM clicks_1_2;
 SELECT strm.create_derived_stream('clicks', purposes => '{1,1}', name => 'clicks_1_2', consent_level_type => 'granular', masked_fields => '{emial}');
 \echo :LAST_ERROR_SQLSTATE
 SELECT strm.create_derived_stream('nothing', purposes => NULL, mask_seed => '');
+-- a source is written as in SQL
+SELECT strm.create_stream('More clicks', contract => 'regress/derived/1.0.0');
+SELECT strm.create_derived_stream('More clicks', purposes => '{1}');
+SELECT strm.create_derived_stream('"More clicks"', purposes => '{1}');
+DROP VIEW "More clicks_1";
+DROP TABLE "More clicks";
 
 -- dropping
 SELECT strm.drop_derived_stream('clicks_masked');

@@ -43,6 +43,7 @@ SELECT strm.create_stream(repeat('x', 64), contract => 'regress/draft/1.0.0', po
 SELECT strm.create_stream('', contract => 'regress/click/1.0.0', key_rotation => '999 milliseconds');
 SELECT strm.create_stream('', contract => 'click', key_rotation => '0');
 SELECT strm.create_stream('clicks', contract => 'regress/click/1.0');
+SELECT strm.create_stream('streams.clicks', contract => 'regress/click/1.0.0');
 SELECT strm.create_stream(NULL, contract => 'regress/click/1.0.0');
 SELECT strm.create_stream('clicks', contract => NULL);
 SELECT strm.create_stream('clicks', contract => 'regress/click/1.0.0', key_rotation => NULL);
@@ -140,6 +141,13 @@ COPY clicks (strm_consent_levels, session, customer, age, url) FROM STDIN;
 {1,2}	s1	c1	6	copy
 {1,2}	s2	\N	\N	copy
 \.
+-- an error tells the line of COPY, without its data
+\set SHOW_CONTEXT errors
+COPY clicks (strm_consent_levels, session, url) FROM STDIN (FORMAT csv);
+"{1,2}",s1,secret
+"{1,2}",,secret
+\.
+\set SHOW_CONTEXT never
 COPY clicks (strm_consent_levels, session, customer, age, url) FROM STDIN (FORMAT csv);
 "{1,2}",s1,"",8,"copy csv"
 \.

@@ -115,6 +115,12 @@ strm_create_stream_check_rotation(const Interval *rotation, StrmFaults *faults)
 static void
 strm_create_stream_check_name(const StrmStreamOptions *options, Oid schema, StrmFaults *faults)
 {
+	const char *dot = strchr(options->name, '.');
+
+	/* it would be a name, but hardly the one that was meant */
+	if (dot != NULL && OidIsValid(get_namespace_oid(pnstrdup(options->name, dot - options->name), true)))
+		strm_faults_add(faults, "The name is not qualified: for schema \"%.*s\" use the parameter \"schema\".",
+						(int) (dot - options->name), options->name);
 	if (options->name[0] == '\0' || strlen(options->name) >= NAMEDATALEN)
 		strm_faults_add(faults, "The name must have between 1 and %d bytes.", NAMEDATALEN - 1);
 	else if (OidIsValid(get_relname_relid(options->name, schema)))

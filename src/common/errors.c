@@ -1,13 +1,40 @@
 /*
  * errors.c
- *	  Collecting faults, so that one error reports all of them.
+ *	  Collecting faults, so that one error reports all of them; errors without the callers' context.
  */
 #include "postgres.h"
 
+#include "commands/copy.h"
+#include "commands/copyfrom_internal.h"
 #include "lib/stringinfo.h"
 
 #include "common/errors.h"
 #include "strm_privacy.h"
+
+/* The part of COPY's own context that holds no data. */
+static void
+strm_errors_copy_line(void *arg)
+{
+	const CopyFromStateData *copy = arg;
+
+	errcontext("COPY %s, line " UINT64_FORMAT, copy->cur_relname, (uint64) copy->cur_lineno);
+}
+
+void
+strm_errors_cut_context(ErrorContextCallback *frame)
+{
+	ErrorContextCallback *callback = error_context_stack;
+
+	while (callback != NULL && callback->callback != CopyFromErrorCallback && callback->callback != strm_errors_copy_line)
+		callback = callback->previous;
+	error_context_stack = NULL;
+	if (callback == NULL)
+		return;
+	frame->previous = NULL;
+	frame->callback = strm_errors_copy_line;
+	frame->arg = callback->arg;
+	error_context_stack = frame;
+}
 
 void
 strm_faults_init(StrmFaults *faults)

@@ -36,6 +36,17 @@ strm_derived_split_name(const char *text, char **schema, char **name)
 	return true;
 }
 
+/* A source that is not what it should be; a relation of that very name suggests that quotes are missing. */
+static void
+strm_derived_source_fault(StrmFaults *faults, const char *source, const char *what)
+{
+	if (strlen(source) < NAMEDATALEN && OidIsValid(RelnameGetRelid(source)) && strcmp(quote_identifier(source), source) != 0)
+		strm_faults_add(faults, "source: \"%s\" is not %s: it is written %s, with the double quotes", source, what,
+						quote_identifier(source));
+	else
+		strm_faults_add(faults, "source: \"%s\" is not %s", source, what);
+}
+
 static void
 strm_derived_check_source(StrmFaults *faults, const StrmDerivedRequest *request, StrmDerivedDefinition *definition)
 {
@@ -50,7 +61,7 @@ strm_derived_check_source(StrmFaults *faults, const StrmDerivedRequest *request,
 	}
 	if (!strm_derived_split_name(request->source, &schema, &name))
 	{
-		strm_faults_add(faults, "source: \"%s\" is not a valid name", request->source);
+		strm_derived_source_fault(faults, request->source, "a valid name");
 		return;
 	}
 	relid = RangeVarGetRelid(makeRangeVar(schema, name, -1), AccessShareLock, true);
@@ -58,7 +69,7 @@ strm_derived_check_source(StrmFaults *faults, const StrmDerivedRequest *request,
 		definition->derived.stream = strm_catalog_stream_of(relid);
 	if (definition->derived.stream == NULL)
 	{
-		strm_faults_add(faults, "source: \"%s\" is not a stream", request->source);
+		strm_derived_source_fault(faults, request->source, "a stream");
 		return;
 	}
 	if (pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK)

@@ -83,8 +83,8 @@ strm_stream_append_checks(StringInfo sql, const StrmContract *contract)
 }
 
 /*
- * Personal values stay in the row as long as it fits a page, rather than to be moved out of line when it exceeds 2 kB: to reveal
- * one of them needs all of them, for the seal.
+ * Personal values and consent levels stay in the row as long as it fits a page, rather than to be moved out of line when it
+ * exceeds 2 kB: to reveal one value needs all of them, for the seal.
  */
 static void
 strm_stream_store_inline(const StrmStreamOptions *options, const StrmContract *contract)
@@ -92,12 +92,12 @@ strm_stream_store_inline(const StrmStreamOptions *options, const StrmContract *c
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "ALTER TABLE %s", strm_stream_qualified(options));
+	appendStringInfo(&sql, "ALTER TABLE %s ALTER COLUMN " STRM_COLUMN_CONSENT_LEVELS " SET STORAGE MAIN",
+					 strm_stream_qualified(options));
 	for (int i = 0; i < contract->npersonal; i++)
-		appendStringInfo(&sql, "%s ALTER COLUMN %s SET STORAGE MAIN", i > 0 ? "," : "",
+		appendStringInfo(&sql, ", ALTER COLUMN %s SET STORAGE MAIN",
 						 quote_identifier(contract->fields[contract->personal[i]].column));
-	if (contract->npersonal > 0)
-		strm_stream_execute(sql.data);
+	strm_stream_execute(sql.data);
 }
 
 /* The documentation of the contract's fields becomes column comments. */

@@ -209,6 +209,7 @@ strm_sql_encrypt_row(PG_FUNCTION_ARGS)
 {
 	TriggerData *data = strm_trigger_data(fcinfo, "encrypt_row");
 	ErrorContextCallback *callers = error_context_stack;
+	ErrorContextCallback frame;
 	HeapTuple	result;
 
 	if (!TRIGGER_FIRED_BEFORE(data->tg_event) || !TRIGGER_FIRED_FOR_ROW(data->tg_event) ||
@@ -217,7 +218,7 @@ strm_sql_encrypt_row(PG_FUNCTION_ARGS)
 				errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				errmsg("strm.encrypt_row() must be called BEFORE INSERT FOR EACH ROW"));
 
-	error_context_stack = NULL;
+	strm_errors_cut_context(&frame);
 	result = strm_trigger_encrypt(strm_trigger_state(fcinfo, data), data);
 	error_context_stack = callers;
 	return PointerGetDatum(result);

@@ -222,7 +222,7 @@ sub copy_in
 }
 my $refused = copy_in('producer', $sealed);
 like($refused, qr/ERROR:  42501: only the owner of a stream may insert rows that are sealed already/, 'a producer may not restore rows');
-unlike($refused, qr/CONTEXT/, 'the message shows no row');
+unlike($refused, qr/CONTEXT:  (?!COPY clicks, line 1$)/m, 'the message shows no row');
 (my $forged = $sealed) =~ s/\{1,2,7\}/{1,2}/;
 isnt($forged, $sealed, 'a row is changed');
 like(copy_in('shop', $forged), qr/ERROR:  XX001: the seal of a row is not authentic/, 'nor may the owner bring back a row with other consent');
