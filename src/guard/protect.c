@@ -314,7 +314,7 @@ strm_protect_check_stream(const StrmStream *stream, bool require_triggers)
 	strm_faults_init(&damage.other);
 	foreach(lc, members)
 	{
-		Relation	rel = table_open(lfirst_oid(lc), NoLock);
+		Relation	rel = table_open(lfirst_oid(lc), AccessShareLock);
 
 		if (RelationGetRelid(rel) == stream->relid)
 		{
