@@ -67,6 +67,21 @@ strm_erasure_destroy(const pg_uuid_t *key_link, const pg_uuid_t *owner)
 	strm_erasure_write("DELETE FROM strm.data_subject_link WHERE key_link = $1", key_link, NULL);
 }
 
+/*
+ * Removes what transactions that used a key while it was destroyed have committed since: their copies of its row, which
+ * nobody can use any more. No transaction is expected to run for more than a week.
+ */
+static void
+strm_erasure_sweep(void)
+{
+	strm_registry_execute("DELETE FROM strm.data_key k USING strm.data_key_tombstone t"
+						  " WHERE k.key_link = t.key_link AND t.destroyed_at > pg_catalog.now() - interval '7 days'",
+						  0, NULL, NULL, NULL);
+	strm_registry_execute("DELETE FROM strm.data_subject_link l USING strm.data_key_tombstone t"
+						  " WHERE l.key_link = t.key_link AND t.destroyed_at > pg_catalog.now() - interval '7 days'",
+						  0, NULL, NULL, NULL);
+}
+
 /* The subject as the stream's subject column holds it under key: ciphertext if personal, else its own text. */
 static Datum
 strm_erasure_stored_subject(const StrmField *field, const pg_uuid_t *key_link, text *subject)
@@ -199,6 +214,7 @@ strm_sql_delete_data_subjects(PG_FUNCTION_ARGS)
 		if (!nulls[i])
 			strm_erasure_subject(DatumGetTextPP(subjects[i]), &erasure);
 	}
+	strm_erasure_sweep();
 	if (erasure.shared > 0)
 		ereport(NOTICE,
 				errmsg("%lld key links serve other data subjects too and were kept", (long long) erasure.shared),
