@@ -11,6 +11,7 @@
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -46,6 +47,13 @@ strm_sql_create_master_key(PG_FUNCTION_ARGS)
 {
 	if (!creating_extension)
 		ereport(ERROR, errcode(STRM_ERR_PRIVILEGE), errmsg("only CREATE EXTENSION creates a master key"));
+	if (GetDatabaseEncoding() != PG_UTF8)
+		ereport(ERROR,
+				errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				errmsg("strm_privacy needs a database with encoding UTF8"),
+				errdetail("What is encrypted is UTF-8, for whoever reads it elsewhere; this database has encoding %s.",
+						  GetDatabaseEncodingName()),
+				errhint("Use CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0."));
 	if (!strm_creation_lock_ready())
 		ereport(ERROR,
 				errcode(STRM_ERR_STATE),
