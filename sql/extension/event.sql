@@ -3,10 +3,10 @@
 -- PUBLIC: runs an INSERT as its caller
 CREATE FUNCTION strm.ingest(stream regclass, event jsonb) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'strm_sql_ingest';
-COMMENT ON FUNCTION strm.ingest(regclass, jsonb) IS 'inserts one event in JSON into a stream';
+COMMENT ON FUNCTION strm.ingest(regclass, jsonb) IS 'Inserts one event in JSON into a stream: its strmMeta must name the stream''s contract, and has the consent levels';
 
 -- PUBLIC: runs a SELECT as its caller
 CREATE FUNCTION strm.events(stream regclass, since timestamptz DEFAULT NULL, max_rows int DEFAULT 1000) RETURNS SETOF json
 LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 1000 COST 10000 AS 'MODULE_PATHNAME', 'strm_sql_events';
 COMMENT ON FUNCTION strm.events(regclass, timestamptz, int) IS
-  'events of a stream or derived stream as JSON, oldest first: the first max_rows since a time, or without one the last max_rows';
+  'Events of a stream or derived stream as JSON, oldest first: the first max_rows since a time, or without one the last max_rows';

@@ -51,7 +51,7 @@ CREATE FUNCTION strm.drop_stream(stream regclass) RETURNS void
   LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'strm_sql_drop_stream';
 REVOKE ALL ON FUNCTION strm.drop_stream(regclass) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION strm.drop_stream(regclass) TO strm_member, strm_approver, strm_admin;
-COMMENT ON FUNCTION strm.drop_stream(regclass) IS 'Drops a stream''s table, as DROP TABLE does; refused while derived streams or other objects depend on it. Its keys stay until their policy ends. For the table''s owner; strm_admin may drop anybody''s';
+COMMENT ON FUNCTION strm.drop_stream(regclass) IS 'Drops a stream''s table, as DROP TABLE does; refused while derived streams or other objects depend on it. Its keys stay. For the table''s owner; strm_admin may drop anybody''s';
 
 CREATE VIEW strm.streams AS
   SELECT s.id, s.relation AS stream,

@@ -4,16 +4,11 @@ use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use StrmTest;
 use Test::More;
 
 my $marker = 'planted7marker';
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-my $keys = PostgreSQL::Test::Utils::tempdir();
-chmod 0700, $keys;
-$node->append_conf('postgresql.conf', <<CONF);
-shared_preload_libraries = 'strm_privacy'
-strm_privacy.master_key_file = '$keys/master.key'
+my $node = strm_node('main', conf => <<CONF);
 logging_collector = on
 log_destination = 'stderr,csvlog,jsonlog'
 log_directory = 'log'
@@ -25,7 +20,6 @@ log_parameter_max_length_on_error = -1
 deadlock_timeout = 50ms
 restart_after_crash = on
 CONF
-$node->start;
 
 # like and unlike for texts too long to show
 sub has { my ($text, $regex, $name) = @_; ok($text =~ $regex, $name) }

@@ -4,23 +4,17 @@ use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use StrmTest;
 use Test::More;
 
 my $seed = 'planted8seed';
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-my $keys = PostgreSQL::Test::Utils::tempdir();
-chmod 0700, $keys;
-$node->append_conf('postgresql.conf', <<CONF);
-shared_preload_libraries = 'strm_privacy'
-strm_privacy.master_key_file = '$keys/master.key'
+my $node = strm_node('main', conf => <<CONF);
 # redaction of the log, which would hide most of this as well, has a test of its own
 strm_privacy.log_redaction = off
 log_statement = none
 log_min_messages = notice
 log_parameter_max_length_on_error = 0
 CONF
-$node->start;
 
 $node->safe_psql('postgres', <<'SQL');
 CREATE EXTENSION strm_privacy;
@@ -87,7 +81,8 @@ like($err, qr/derived stream is read-only/, 'and is read-only');
 
 # Sealed
 $node->stop;
-rename "$keys/master.key", "$keys/hidden" or die;
+my $key_file = strm_master_key_file($node);
+rename $key_file, "$key_file.hidden" or die;
 $node->start;
 for my $column ('session FROM clicks_1_2', 'customer FROM masked', 'url FROM masked')
 {
@@ -101,7 +96,7 @@ is($node->safe_psql('postgres', "SELECT strm.create_derived_stream('clicks', '{1
 like($err, qr/ERROR:  55000/, 'sealed: one with masks cannot');
 is($node->safe_psql('postgres', "SELECT to_regclass('x') IS NULL"), 't', 'and is not made half');
 $node->stop;
-rename "$keys/hidden", "$keys/master.key" or die;
+rename "$key_file.hidden", $key_file or die;
 $node->start;
 is($node->safe_psql('postgres', $query), $masked, 'unsealed again');
 
