@@ -8,6 +8,7 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 
 #include "api/args.h"
 #include "common/errors.h"
@@ -33,6 +34,20 @@ strm_args_text(FunctionCallInfo fcinfo, int n, const char *name)
 {
 	strm_args_require(fcinfo, n, name);
 	return text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+const StrmStream *
+strm_args_stream(Oid relid)
+{
+	const StrmStream *stream = strm_catalog_stream_of(relid);
+	char	   *name = get_rel_name(relid);
+
+	if (stream == NULL)
+		ereport(ERROR,
+				errcode(STRM_ERR_UNDEFINED),
+				errmsg("\"%s\" is not a stream", name ? name : psprintf("%u", relid)),
+				errhint("strm.streams lists the streams."));
+	return stream;
 }
 
 void

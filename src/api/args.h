@@ -7,6 +7,8 @@
 
 #include "fmgr.h"
 
+#include "catalog/stream.h"
+
 /* A text argument (0-based n) as a C string; raises 22023, naming it, when it is NULL. */
 extern char *strm_args_text(FunctionCallInfo fcinfo, int n, const char *name);
 
@@ -15,6 +17,9 @@ extern void strm_args_require(FunctionCallInfo fcinfo, int n, const char *name);
 
 /* A text argument that may be NULL. */
 extern char *strm_args_text_or_null(FunctionCallInfo fcinfo, int n);
+
+/* The stream of that table; raises 42704 when it is none. */
+extern const StrmStream *strm_args_stream(Oid relid);
 
 /* Raises 22023 unless value has min to max characters, none of them a control character. what is "purpose name". */
 extern void strm_args_check_label(const char *value, const char *what, int min, int max);

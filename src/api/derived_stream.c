@@ -147,7 +147,8 @@ strm_sql_drop_derived_stream(PG_FUNCTION_ARGS)
 	if (derived == NULL)
 		ereport(ERROR,
 				errcode(STRM_ERR_UNDEFINED),
-				errmsg("derived stream \"%s\" does not exist", text_to_cstring(PG_GETARG_TEXT_PP(0))));
+				errmsg("derived stream \"%s\" does not exist", text_to_cstring(PG_GETARG_TEXT_PP(0))),
+				errhint("strm.derived_streams lists the derived streams."));
 	id = derived->id;
 
 	GetUserIdAndSecContext(&user, &context);

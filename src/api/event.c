@@ -10,12 +10,10 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
-#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
 #include "api/args.h"
-#include "catalog/stream.h"
 #include "common/errors.h"
 #include "export/event_list.h"
 #include "ingest/event.h"
@@ -33,18 +31,9 @@ PG_FUNCTION_INFO_V1(strm_sql_events);
 Datum
 strm_sql_ingest(PG_FUNCTION_ARGS)
 {
-	Oid			relid;
-	const StrmStream *stream;
-
 	strm_args_require(fcinfo, 0, "stream");
 	strm_args_require(fcinfo, 1, "event");
-	relid = PG_GETARG_OID(0);
-	stream = strm_catalog_stream_of(relid);
-	if (stream == NULL)
-		ereport(ERROR,
-				errcode(STRM_ERR_UNDEFINED),
-				errmsg("\"%s\" is not a stream", get_rel_name(relid)));
-	strm_event_ingest(stream, PG_GETARG_JSONB_P(1));
+	strm_event_ingest(strm_args_stream(PG_GETARG_OID(0)), PG_GETARG_JSONB_P(1));
 	PG_RETURN_VOID();
 }
 

@@ -94,7 +94,8 @@ strm_policy_argument(FunctionCallInfo fcinfo, StrmPolicy *policy)
 	if (policy->is_default)
 		ereport(ERROR,
 				errcode(STRM_ERR_STATE),
-				errmsg("the built-in default policy cannot be changed"));
+				errmsg("the built-in default policy cannot be changed"),
+				errhint("Use strm.create_policy() to make another one."));
 }
 
 static void

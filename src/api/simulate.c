@@ -8,10 +8,9 @@
 #include "fmgr.h"
 #include "utils/array.h"
 #include "utils/fmgrprotos.h"
-#include "utils/lsyscache.h"
 
+#include "api/args.h"
 #include "catalog/registry.h"
-#include "catalog/stream.h"
 #include "common/errors.h"
 #include "ingest/simulate.h"
 #include "strm_privacy.h"
@@ -59,18 +58,13 @@ strm_simulate_consents(int *count)
 Datum
 strm_sql_simulate_random_events(PG_FUNCTION_ARGS)
 {
-	Oid			relid = PG_GETARG_OID(0);
+	const StrmStream *stream = strm_args_stream(PG_GETARG_OID(0));
 	int64		events = PG_GETARG_INT64(1);
 	int32		sessions = PG_GETARG_INT32(2);
-	const StrmStream *stream = strm_catalog_stream_of(relid);
 	char	  **consents;
 	int			nconsents;
 	double		seed;
 
-	if (stream == NULL)
-		ereport(ERROR,
-				errcode(STRM_ERR_UNDEFINED),
-				errmsg("\"%s\" is not a stream", get_rel_name(relid)));
 	if (events < 0)
 		ereport(ERROR,
 				errcode(STRM_ERR_ARGUMENT),

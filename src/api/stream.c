@@ -23,7 +23,6 @@
 #include "catalog/contract.h"
 #include "catalog/policy.h"
 #include "catalog/registry.h"
-#include "catalog/stream.h"
 #include "common/errors.h"
 #include "common/uuid.h"
 #include "ingest/partition.h"
@@ -222,14 +221,12 @@ strm_sql_create_partitions(PG_FUNCTION_ARGS)
 {
 	Oid			relid = PG_GETARG_OID(0);
 	int32		ahead = PG_GETARG_INT32(1);
-	const StrmStream *stream = strm_catalog_stream_of(relid);
+	const StrmStream *stream = strm_args_stream(relid);
 	StrmFaults	faults;
 	Oid			user;
 	int			context;
 	int			created;
 
-	if (stream == NULL)
-		ereport(ERROR, errcode(STRM_ERR_UNDEFINED), errmsg("there is no such stream"));
 	if (!object_ownercheck_relation(relid, GetUserId()))
 		ereport(ERROR,
 				errcode(STRM_ERR_PRIVILEGE),
@@ -265,8 +262,7 @@ strm_sql_drop_stream(PG_FUNCTION_ARGS)
 	int			context;
 	bool		as_owner;
 
-	if (strm_catalog_stream_of(relid) == NULL)
-		ereport(ERROR, errcode(STRM_ERR_UNDEFINED), errmsg("there is no such stream"));
+	(void) strm_args_stream(relid);
 	name = strm_catalog_relation_name(relid);
 	as_owner = !object_ownercheck_relation(relid, GetUserId()) &&
 		has_privs_of_role(GetUserId(), get_role_oid("strm_admin", false));

@@ -190,6 +190,15 @@ strm_catalog_exists(void)
 		OidIsValid(get_extension_oid(STRM_EXTENSION_NAME, true));
 }
 
+bool
+strm_catalog_complete(void)
+{
+	Oid			schema = get_namespace_oid(STRM_SCHEMA_NAME, true);
+
+	return OidIsValid(schema) && OidIsValid(get_relname_relid(table_names[STRM_TABLE_STREAM], schema)) &&
+		strm_catalog_exists();
+}
+
 /*
  * strm.invalidate_cache(): statement trigger of the registry tables. Every backend rebuilds what it made of this table.
  */

@@ -56,6 +56,12 @@ extern char *strm_catalog_relation_name(Oid relid);
 extern bool strm_catalog_exists(void);
 
 /*
+ * The same, and its table of streams is there, too: not while CREATE EXTENSION is at work, or DROP EXTENSION nearly
+ * done.
+ */
+extern bool strm_catalog_complete(void);
+
+/*
  * A number that changes whenever a row of data_contract, stream, derived_stream, policy, purpose or data_key_tombstone
  * may have changed. Read it before the rows, keep it beside what was built from them, and build anew when it differs.
  */

@@ -57,7 +57,9 @@ strm_event_list_source(StrmEventSource *source, Oid relid)
 	if (stream == NULL && derived == NULL)
 		ereport(ERROR,
 				errcode(STRM_ERR_UNDEFINED),
-				errmsg("\"%s\" is neither a stream nor a derived stream", get_rel_name(relid)));
+				errmsg("\"%s\" is neither a stream nor a derived stream",
+					   get_rel_name(relid) ? get_rel_name(relid) : psprintf("%u", relid)),
+				errhint("strm.streams and strm.derived_streams list them."));
 	source->contract = derived ? derived->stream->contract : stream->contract;
 	source->relation = strm_catalog_relation_name(relid);
 

@@ -69,7 +69,7 @@ static const struct
 	{"strm_refuse_update", "refuse_update", TRIGGER_TYPE_UPDATE},
 };
 
-/* Opens a registry table and begins a scan of it; relid: of that relation only, or all rows when invalid. */
+/* Is the relation in that table of the registry? When relid is invalid: is any? */
 static bool
 strm_protect_registered(Oid registry, Oid relid)
 {
@@ -94,11 +94,7 @@ strm_protect_registered(Oid registry, Oid relid)
 bool
 strm_protect_needed(void)
 {
-	Oid			schema = get_namespace_oid(STRM_SCHEMA_NAME, true);
-
-	/* CREATE EXTENSION may be at work, or DROP EXTENSION nearly done */
-	return OidIsValid(schema) && OidIsValid(get_relname_relid("stream", schema)) && strm_catalog_exists() &&
-		strm_protect_registered(strm_catalog_table(STRM_TABLE_STREAM), InvalidOid);
+	return strm_catalog_complete() && strm_protect_registered(strm_catalog_table(STRM_TABLE_STREAM), InvalidOid);
 }
 
 /* The live column of that name, or NULL. */

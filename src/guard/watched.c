@@ -110,15 +110,6 @@ strm_watched_add_relation(Oid relid, List **worklist)
 	*worklist = lappend_oid(*worklist, relid);
 }
 
-/* Is there anything to read? Not while CREATE EXTENSION is at work. */
-static bool
-strm_watched_possible(void)
-{
-	Oid			schema = get_namespace_oid(STRM_SCHEMA_NAME, true);
-
-	return OidIsValid(schema) && OidIsValid(get_relname_relid("stream", schema)) && strm_catalog_exists();
-}
-
 /* Adds the tables of strm.stream. */
 static void
 strm_watched_add_streams(List **worklist)
@@ -322,7 +313,7 @@ strm_watched_load(void)
 	strm_watched_begin();
 	watched.changed = false;
 	old = MemoryContextSwitchTo(work);
-	if (strm_watched_possible())
+	if (strm_catalog_complete())
 	{
 		/* An OID lookup may move the generation, so it comes first. */
 		(void) strm_catalog_table(STRM_TABLE_STREAM);

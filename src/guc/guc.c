@@ -32,7 +32,7 @@ strm_guc_init(void)
 
 	DefineCustomStringVariable("strm_privacy.master_key_file",
 							   "File that holds the master keys, outside the data directory.",
-							   "CREATE EXTENSION creates it when it does not exist and no key was wrapped yet.",
+							   "CREATE EXTENSION creates it when it does not exist and the cluster never had one.",
 							   &strm_master_key_file,
 							   NULL,
 							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);

@@ -11,8 +11,8 @@
 /*
  * Checks a producer's row against the stream's contract, encrypts its personal fields, fills the server's columns and
  * seals it. values and nulls are by position in the tuple descriptor and changed in place; new values are in the
- * current context. timestamp: in whole milliseconds. Raises private errors (23502, 22P02, 23514, 22023) that name
- * contract, field and rule, never a value.
+ * current context. timestamp: in whole milliseconds. Raises private errors (23502, 22P02, 23514, 22023, 54000) that
+ * name contract, field and rule, never a value.
  */
 extern void strm_encrypt_row(const StrmStream *stream, const StrmLayout *layout, TimestampTz timestamp, Datum *values,
 							 bool *nulls);
