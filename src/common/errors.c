@@ -25,7 +25,8 @@ strm_errors_cut_context(ErrorContextCallback *frame)
 {
 	ErrorContextCallback *callback = error_context_stack;
 
-	while (callback != NULL && callback->callback != CopyFromErrorCallback && callback->callback != strm_errors_copy_line)
+	while (callback != NULL && callback->callback != CopyFromErrorCallback &&
+		   callback->callback != strm_errors_copy_line)
 		callback = callback->previous;
 	error_context_stack = NULL;
 	if (callback == NULL)

@@ -35,14 +35,14 @@
 #define STRM_ERR_INTERNAL ERRCODE_INTERNAL_ERROR	/* XX000 */
 
 /*
- * Cuts the context stack, whose callbacks may quote values: COPY's adds the raw input line, for the client too. Of COPY only the
- * table and the number of the line remain. frame must live as long as the stack is cut.
+ * Cuts the context stack, whose callbacks may quote values: COPY's adds the raw input line, for the client too. Of COPY
+ * only the table and the number of the line remain. frame must live as long as the stack is cut.
  */
 extern void strm_errors_cut_context(ErrorContextCallback *frame);
 
 /*
- * An ERROR about a row that may hold personal data. The context stack is cut first; the server's log gets neither the statement
- * nor a context. The message itself must name contract, field and rule only, never a value.
+ * An ERROR about a row that may hold personal data. The context stack is cut first; the server's log gets neither the
+ * statement nor a context. The message itself must name contract, field and rule only, never a value.
  */
 #define strm_ereport_private(...) \
 	do { \

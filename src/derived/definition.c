@@ -40,7 +40,8 @@ strm_derived_split_name(const char *text, char **schema, char **name)
 static void
 strm_derived_source_fault(StrmFaults *faults, const char *source, const char *what)
 {
-	if (strlen(source) < NAMEDATALEN && OidIsValid(RelnameGetRelid(source)) && strcmp(quote_identifier(source), source) != 0)
+	if (strlen(source) < NAMEDATALEN && OidIsValid(RelnameGetRelid(source)) &&
+		strcmp(quote_identifier(source), source) != 0)
 		strm_faults_add(faults, "source: \"%s\" is not %s: it is written %s, with the double quotes", source, what,
 						quote_identifier(source));
 	else

@@ -384,9 +384,9 @@ strm_protect_rewrite(Oid relid)
 {
 	if (strm_protect_stream_of(relid) != NULL && !superuser())
 		ereport(ERROR,
-				(errcode(STRM_ERR_PROTECTED),
-				 errmsg("rows of stream \"%s\" cannot be rewritten", get_rel_name(relid)),
-				 errdetail("Rows of a stream are immutable.")));
+				errcode(STRM_ERR_PROTECTED),
+				errmsg("rows of stream \"%s\" cannot be rewritten", get_rel_name(relid)),
+				errdetail("Rows of a stream are immutable."));
 }
 
 void

@@ -83,8 +83,8 @@ strm_stream_append_checks(StringInfo sql, const StrmContract *contract)
 }
 
 /*
- * Personal values and consent levels stay in the row as long as it fits a page, rather than to be moved out of line when it
- * exceeds 2 kB: to reveal one value needs all of them, for the seal.
+ * Personal values and consent levels stay in the row as long as it fits a page, rather than to be moved out of line
+ * when it exceeds 2 kB: to reveal one value needs all of them, for the seal.
  */
 static void
 strm_stream_store_inline(const StrmStreamOptions *options, const StrmContract *contract)

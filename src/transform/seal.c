@@ -22,7 +22,10 @@
 #define STRM_SEAL_FORMAT 1
 #define STRM_SEAL_STACK 1024
 
-/* Room for a remembered row: 80 personal fields, the most that a contract has, of which none is repeated, and their header. */
+/*
+ * Room for a remembered row: 80 personal fields, the most that a contract has, of which none is repeated, and their
+ * header.
+ */
 #define STRM_SEAL_REMEMBERED 4096
 
 enum
