@@ -5,6 +5,7 @@
 #ifndef STRM_COMPAT_H
 #define STRM_COMPAT_H
 
+#include "catalog/pg_namespace.h"
 #include "fmgr.h"
 
 #if PG_VERSION_NUM < 150000
