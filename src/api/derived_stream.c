@@ -10,7 +10,6 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -35,7 +34,7 @@ PG_FUNCTION_INFO_V1(strm_sql_create_derived_stream);
 PG_FUNCTION_INFO_V1(strm_sql_drop_derived_stream);
 PG_FUNCTION_INFO_V1(strm_sql_refuse_write);
 
-/* Wraps the seed, as UTF-8, or a random one when none was given. */
+/* Wraps the seed, which is wiped, or a random one when none was given. */
 static bytea *
 strm_derived_wrap_seed(const pg_uuid_t *id, char *seed)
 {
@@ -44,10 +43,8 @@ strm_derived_wrap_seed(const pg_uuid_t *id, char *seed)
 
 	if (seed != NULL)
 	{
-		char	   *utf8 = pg_server_to_any(seed, strlen(seed), PG_UTF8);
-
-		wrapped = strm_mask_wrap(id, utf8, strlen(utf8));
-		strm_secret_wipe(utf8, strlen(utf8));
+		wrapped = strm_mask_wrap(id, seed, strlen(seed));
+		strm_secret_wipe(seed, strlen(seed));
 		return wrapped;
 	}
 	strm_secret_random(random, sizeof(random));

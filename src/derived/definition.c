@@ -7,7 +7,6 @@
 
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "utils/acl.h"
@@ -204,7 +203,7 @@ strm_derived_check_seed(StrmFaults *faults, const char *seed, bool masks)
 
 		/* C0, DEL, and C1 controls (U+0080 to U+009F) */
 		if (c < 0x20 || c == 0x7f ||
-			(GetDatabaseEncoding() == PG_UTF8 && c == 0xc2 && (unsigned char) seed[i + 1] < 0xa0))
+			(c == 0xc2 && (unsigned char) seed[i + 1] < 0xa0))
 		{
 			strm_faults_add(faults, "mask_seed: must have printable characters only");
 			break;

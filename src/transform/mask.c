@@ -3,12 +3,11 @@
  *	  Masking values: a keyed hash of their canonical text, as hex digits.
  *
  *	  A mask depends on the seed and the value's text only, so that equal values of several fields, streams or derived
- *	  streams with one seed have equal masks, as STRM's had. The text is UTF-8 whatever the database's encoding, and
- *	  does not depend on settings.
+ *	  streams with one seed have equal masks, as STRM's had. The text is UTF-8, as in every database that may have the
+ *	  extension, and does not depend on settings.
  */
 #include "postgres.h"
 
-#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 
 #include "common/errors.h"
@@ -55,20 +54,12 @@ text *
 strm_mask_text(const StrmMaskSeed *seed, const char *value, Size size)
 {
 	char		digits[STRM_MASK_SIZE];
-	char	   *utf8 = pg_server_to_any(value, size, PG_UTF8);
-	Size		utf8_size = utf8 == value ? size : strlen(utf8);
 	StrmCryptoStatus status;
 
 	if (seed->hash_type == STRM_HASH_MURMUR3)
-		status = strm_mask_murmur3(seed->data, seed->size, (const uint8 *) utf8, utf8_size, digits);
+		status = strm_mask_murmur3(seed->data, seed->size, (const uint8 *) value, size, digits);
 	else
-		status = strm_mask_blake2b(seed->data, seed->size, (const uint8 *) utf8, utf8_size, digits);
-
-	if (utf8 != value)
-	{
-		strm_secret_wipe(utf8, utf8_size);
-		pfree(utf8);
-	}
+		status = strm_mask_blake2b(seed->data, seed->size, (const uint8 *) value, size, digits);
 	if (status != STRM_CRYPTO_OK)
 		ereport(ERROR,
 				errcode(STRM_ERR_INTERNAL),

@@ -27,7 +27,7 @@ extern bytea *strm_mask_wrap(const pg_uuid_t *derived_stream, const char *seed, 
 extern StrmMaskSeed *strm_mask_unwrap(MemoryContext cxt, const pg_uuid_t *derived_stream, StrmHashType hash_type,
 									  const bytea *wrapped);
 
-/* The mask of a canonical text in the database's encoding, as a palloc'd text. */
+/* The mask of a canonical text, as a palloc'd text. */
 extern text *strm_mask_text(const StrmMaskSeed *seed, const char *value, Size size);
 
 /* The mask of a value (an element, when repeated) of a field that is not personal; buffer is scratch. */
