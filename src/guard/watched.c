@@ -40,16 +40,22 @@
 /* Rounds of following functions that call functions; views and partitions are followed to their end. */
 #define STRM_WATCHED_ROUNDS 4
 
+/* How many relations that changed are looked at one by one; of more, everything is read again. */
+#define STRM_WATCHED_SUSPECTS 32
+
 static struct
 {
 	MemoryContext cxt;			/* owns all below */
 	HTAB	   *relations;		/* Oid */
 	HTAB	   *names;			/* folded name */
 	List	   *odd_names;		/* names that are not plain identifiers, as written */
+	List	   *functions;		/* users' functions whose body names something watched */
 	uint64		generation;		/* of the registry, when read */
 	bool		changed;		/* a function, view or watched relation may have changed since */
 	bool		loaded;
 	bool		loading;
+	int			nsuspects;
+	Oid			suspects[STRM_WATCHED_SUSPECTS];	/* not watched, but changed: may have a new trigger */
 } watched;
 
 static inline bool
@@ -291,6 +297,8 @@ strm_watched_begin(void)
 
 	watched.loaded = false;
 	watched.odd_names = NIL;
+	watched.functions = NIL;
+	watched.nsuspects = 0;
 	if (watched.cxt == NULL)
 		watched.cxt = AllocSetContextCreate(TopMemoryContext, "strm_privacy watched names", ALLOCSET_SMALL_SIZES);
 	else
@@ -331,9 +339,43 @@ strm_watched_load(void)
 	}
 	else
 		watched.generation = strm_catalog_generation();
+	MemoryContextSwitchTo(watched.cxt);
+	watched.functions = list_copy(functions);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(work);
 	watched.loaded = true;
+}
+
+/* Has the relation a trigger that calls a watched function? */
+static bool
+strm_watched_calls(Oid relid)
+{
+	Relation	triggers = table_open(TriggerRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		calls = false;
+
+	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(triggers, TriggerRelidNameIndexId, true, NULL, 1, &key);
+	while (!calls && HeapTupleIsValid(tuple = systable_getnext(scan)))
+		calls = list_member_oid(watched.functions, ((Form_pg_trigger) GETSTRUCT(tuple))->tgfoid);
+	systable_endscan(scan);
+	table_close(triggers, AccessShareLock);
+	return calls;
+}
+
+/* Looks at the relations that changed; marks when one of them has to be watched now. Reading may add further ones. */
+static void
+strm_watched_clear_suspects(void)
+{
+	while (watched.nsuspects > 0 && !watched.changed)
+	{
+		Oid			relid = watched.suspects[--watched.nsuspects];
+
+		if (watched.functions != NIL && strm_watched_calls(relid))
+			watched.changed = true;
+	}
 }
 
 void
@@ -345,7 +387,10 @@ strm_watched_refresh(void)
 	watched.loading = true;
 	PG_TRY();
 	{
-		strm_watched_load();
+		if (watched.loaded && !watched.changed)
+			strm_watched_clear_suspects();
+		if (!strm_watched_current())
+			strm_watched_load();
 	}
 	PG_FINALLY();
 	{
@@ -357,7 +402,8 @@ strm_watched_refresh(void)
 bool
 strm_watched_current(void)
 {
-	return watched.loaded && !watched.changed && watched.generation == strm_catalog_generation();
+	return watched.loaded && !watched.changed && watched.nsuspects == 0 &&
+		watched.generation == strm_catalog_generation();
 }
 
 bool
@@ -416,12 +462,22 @@ strm_watched_syscache_changed(Datum arg, int cacheid, uint32 hashvalue)
 	watched.changed = true;
 }
 
-/* A relation changed: it may have a new name, partition or trigger. Only marks. */
+/*
+ * A relation changed: it may have a new name, partition or trigger. Only marks. One that is not watched may have a new
+ * trigger, which is of interest when there is a watched function that it can call; while loading that is not known yet.
+ */
 static void
 strm_watched_relcache_changed(Datum arg, Oid relid)
 {
 	if (!OidIsValid(relid) || strm_watched_relation(relid))
 		watched.changed = true;
+	else if (watched.loaded && watched.functions == NIL)
+		return;
+	else if (watched.nsuspects == STRM_WATCHED_SUSPECTS)
+		watched.changed = true;
+	else if (relid >= FirstNormalObjectId &&
+			 (watched.nsuspects == 0 || watched.suspects[watched.nsuspects - 1] != relid))
+		watched.suspects[watched.nsuspects++] = relid;
 }
 
 void

@@ -80,6 +80,12 @@ CREATE FUNCTION badly(tab text, s text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   EXECUTE format('INSERT INTO %I (session) VALUES (%L, no_such_function(%L))', tab || 'cks', s, s);
 END $$;
+CREATE TABLE queue (n int, s text);
+CREATE FUNCTION forward() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO clicks (session) VALUES (new.s);
+  RETURN new;
+END $$;
 CREATE FUNCTION gossip() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   RAISE EXCEPTION 'it was %', TG_ARGV[0] USING DETAIL = TG_ARGV[0], HINT = TG_ARGV[0];
@@ -98,6 +104,8 @@ my @cases = (
 	[ 'explicit cast' => "INSERT INTO clicks (session, conversion) VALUES ('s', '$m'::int)" ],
 	[ 'upper case' => "INSERT INTO CLICKS (session, conversion) VALUES ('$m', 'x')" ],
 	[ 'name in quotes' => "INSERT INTO \"My Clicks\" (session, conversion) VALUES ('$m', 'x')" ],
+	[ 'table that got a trigger in this session' => "SELECT 1",
+	  'CREATE TRIGGER forward AFTER INSERT ON queue FOR EACH ROW EXECUTE FUNCTION forward()', 'SELECT 1', "INSERT INTO queue VALUES ('x', '$m')" ],
 	[ 'error of a user trigger' => "INSERT INTO \"My Clicks\" (session) VALUES ('s')" ],
 	[ 'name with escapes' => "INSERT INTO U&\"\\0063licks\" (session, conversion) VALUES ('$m', 'x')" ],
 	[ 'syntax error' => "INSERT INTO clicks (session) VALUES ('$m' '$m')" ],
