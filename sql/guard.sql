@@ -40,6 +40,8 @@ ALTER TABLE clicks ADD COLUMN plain text GENERATED ALWAYS AS (session) STORED;
 ALTER TABLE clicks SET UNLOGGED;
 ALTER TABLE clicks ALTER COLUMN strm_consent_levels TYPE int[] USING '{1,2}';
 ALTER TABLE clicks ALTER COLUMN amount TYPE bigint USING 0;
+ALTER TABLE clicks ALTER COLUMN strm_seal DROP NOT NULL;
+ALTER TABLE clicks ALTER COLUMN strm_timestamp DROP DEFAULT;
 -- nor by way of a type
 SELECT format('CREATE TYPE click AS (%s)', string_agg(format('%I %s%s', attname, format_type(atttypid, atttypmod),
          CASE WHEN attcollation = '"C"'::regcollation THEN ' COLLATE "C"' ELSE '' END), ', ' ORDER BY attnum)) AS create_type

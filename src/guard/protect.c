@@ -35,6 +35,7 @@
 #include "guard/definition.h"
 #include "guard/guard.h"
 #include "strm_privacy.h"
+#include "transform/layout.h"
 
 /* What is wrong with a stream. */
 typedef struct StrmDamage
@@ -141,14 +142,36 @@ strm_protect_is_managed(const StrmContract *contract, const char *name)
 	return false;
 }
 
+/*
+ * The server's columns take no NULL, and the timestamp has its default: partitions are chosen by it before the trigger
+ * runs.
+ */
+static void
+strm_protect_check_server_columns(StrmDamage *damage, Relation rel)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	for (int i = 0; i < lengthof(server_columns); i++)
+	{
+		int			at = strm_layout_find(desc, server_columns[i].name);
+
+		strm_protect_check_column(damage, rel, server_columns[i].name, server_columns[i].type, InvalidOid);
+		if (at < 0)
+			continue;
+		if (!TupleDescAttr(desc, at)->attnotnull)
+			strm_faults_add(&damage->other, "Column \"%s\" takes NULL.", server_columns[i].name);
+		if (strcmp(server_columns[i].name, STRM_COLUMN_TIMESTAMP) == 0 && !TupleDescAttr(desc, at)->atthasdef)
+			strm_faults_add(&damage->other, "Column \"%s\" has no default.", server_columns[i].name);
+	}
+}
+
 /* The managed columns exist as they were made, and there are no others: a producer could put plaintext there. */
 static void
 strm_protect_check_columns(StrmDamage *damage, Relation rel, const StrmContract *contract)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 
-	for (int i = 0; i < lengthof(server_columns); i++)
-		strm_protect_check_column(damage, rel, server_columns[i].name, server_columns[i].type, InvalidOid);
+	strm_protect_check_server_columns(damage, rel);
 	for (int i = 0; i < contract->nfields; i++)
 	{
 		const StrmField *field = &contract->fields[i];
