@@ -4,23 +4,24 @@ EXTENSION := strm_privacy
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" strm_privacy.control)
 EXTENSION_SCRIPT := strm_privacy--$(EXTVERSION).sql
 
+PG_CONFIG ?= pg_config
+
 MODULE_big := strm_privacy
 OBJS := $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 
 # One file per concern; the order is that of their dependencies.
 SQL_PARTS := $(addprefix sql/extension/,schema.sql purpose.sql policy.sql contract.sql key.sql stream.sql \
-	derived_stream.sql event.sql data_subject.sql simulator.sql guard.sql security.sql)
+	derived_stream.sql event.sql data_subject.sql simulator.sql connector.sql batch_job.sql guard.sql security.sql)
 DATA_built := $(EXTENSION_SCRIPT)
 EXTRA_CLEAN := $(EXTENSION_SCRIPT) $(OBJS:.o=.d)
 
 REGRESS ?= $(sort $(basename $(notdir $(wildcard sql/*.sql))))
 REGRESS_OPTS = --inputdir=.
 
-PG_CPPFLAGS := -I$(CURDIR)/src
+PG_CPPFLAGS := -I$(CURDIR)/src -I$(shell $(PG_CONFIG) --includedir)
 PG_CFLAGS := -MMD -MP -fvisibility=hidden -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare $(STRM_CFLAGS)
-SHLIB_LINK := -lsodium -lcrypto
+SHLIB_LINK := -lsodium -lcrypto -lcurl -lz -lpq
 
-PG_CONFIG ?= pg_config
 # Goals that are scripts need no PGXS, which moreover has a `check` of its own that only says no.
 SCRIPT_GOALS := check demo bench help
 ifneq (,$(filter-out $(SCRIPT_GOALS),$(or $(MAKECMDGOALS),all)))

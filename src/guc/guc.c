@@ -9,6 +9,10 @@
 #include "guc/guc.h"
 #include "strm_privacy.h"
 
+int			strm_batch_max_workers = 2;
+char	   *strm_connector_ca_file = NULL;
+char	   *strm_connector_directory = NULL;
+int			strm_connector_timeout = 60;
 int			strm_key_cache_size = 65536;
 bool		strm_log_redaction = true;
 char	   *strm_master_key_file = NULL;
@@ -16,6 +20,34 @@ char	   *strm_master_key_file = NULL;
 void
 strm_guc_init(void)
 {
+	DefineCustomIntVariable("strm_privacy.batch_max_workers",
+							"Number of queued batch jobs that run at once in a database.",
+							"Each takes one of max_worker_processes. With 0 queued jobs wait.",
+							&strm_batch_max_workers,
+							2, 0, 64,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+
+	DefineCustomStringVariable("strm_privacy.connector_ca_file",
+							   "Certificates (PEM) of the authorities that data connectors trust, instead of the system's.",
+							   NULL,
+							   &strm_connector_ca_file,
+							   NULL,
+							   PGC_SIGHUP, 0, NULL, NULL, NULL);
+
+	DefineCustomStringVariable("strm_privacy.connector_directory",
+							   "Directory below which data connectors of kind directory read and write.",
+							   "Without it there are none.",
+							   &strm_connector_directory,
+							   NULL,
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("strm_privacy.connector_timeout",
+							"Time without any progress after which a data connector gives an attempt up.",
+							"Attempts are repeated a few times where that can help.",
+							&strm_connector_timeout,
+							60, 1, 3600,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+
 	DefineCustomIntVariable("strm_privacy.key_cache_size",
 							"Number of data keys that a session keeps unwrapped in its memory.",
 							"A key takes about 300 bytes. Keys beyond this number are read again when needed.",

@@ -1,0 +1,103 @@
+/*
+ * job.h
+ *	  A batch job's configuration, checked.
+ */
+#ifndef STRM_BATCH_JOB_H
+#define STRM_BATCH_JOB_H
+
+#include "lib/stringinfo.h"
+#include "utils/jsonb.h"
+#include "utils/uuid.h"
+
+#include "catalog/derived_stream.h"
+#include "catalog/policy.h"
+#include "common/errors.h"
+#include "contract/contract.h"
+#include "format/record.h"
+#include "format/timestamp.h"
+#include "transform/mask.h"
+
+/* Where records come from or go to: exactly one of path, relation, query and stream is set. */
+typedef struct StrmBatchPlace
+{
+	const char *member;			/* "source_data", "derived_data[0].target": for messages */
+	char	   *connector;		/* name; NULL: this database */
+	char	   *prefix;			/* path_prefix, "" when none: below it the connector is checked */
+	char	   *path;			/* prefix/file_name */
+	char	   *relation;		/* qualified name of a table or view */
+	char	   *query;			/* source only */
+	char	   *stream;			/* encrypted_data only */
+	StrmRecordFormat format;	/* when path is set */
+	bool		overwrite;
+} StrmBatchPlace;
+
+typedef struct StrmBatchConsentMapping
+{
+	char	   *text;			/* exact text, or a regular expression */
+	int			nlevels;
+	int32	   *levels;
+} StrmBatchConsentMapping;
+
+typedef struct StrmBatchConsent
+{
+	int			ndefaults;
+	int32	   *defaults;
+	char	   *field;			/* NULL: no extractor */
+	bool		regex;			/* mappings are regular expressions, searched in order */
+	int			nmappings;
+	StrmBatchConsentMapping *mappings;
+} StrmBatchConsent;
+
+typedef struct StrmBatchDerived
+{
+	StrmBatchPlace target;
+	int			nlevels;
+	int32	   *levels;
+	bool		cumulative;
+	int			nmasked;
+	int		   *masked;			/* ordinals of the contract's fields */
+	StrmMaskSeed *seed;			/* when nmasked > 0 */
+} StrmBatchDerived;
+
+typedef struct StrmBatchJob
+{
+	StrmContract *contract;		/* a copy that outlives transactions */
+	StrmBatchPlace source;
+	StrmBatchConsent consent;
+	char	   *timestamp_field;
+	StrmTimestampFormat *timestamp_format;
+	bool		has_group;
+	pg_uuid_t	group;			/* encryption.batch_job_group_id */
+	bool		has_encrypted;
+	StrmBatchPlace encrypted;
+	bool		has_keys;
+	StrmBatchPlace keys;
+	int			nderived;
+	StrmBatchDerived *derived;
+	bool		has_rejects;
+	StrmBatchPlace rejects;		/* where rejected records are listed */
+	int64		max_rejects;	/* more of them fail the job */
+	char	   *policy;			/* name or id; NULL: the default */
+} StrmBatchJob;
+
+/*
+ * Reads and checks a configuration, in the current memory context, where the result may outlive transactions. All
+ * faults are added to faults; when there are any the result is NULL. Members that are accepted without effect: their names in
+ * ignored. seeds: see strm_batch_job_take_seeds(); NULL when they are still in the document. Reads definitions
+ * (contracts, policies) but checks no rights and reaches nothing outside the database.
+ */
+extern StrmBatchJob *strm_batch_job_read(Jsonb *document, Jsonb *seeds, StrmFaults *faults, StringInfo ignored);
+
+/*
+ * The document without the seeds of its masked fields, for storing; *seeds gets them as a JSON array by the position
+ * in derived_data (made here where none was given), for wrapping. *seeds is NULL when there are no masked fields.
+ */
+extern Jsonb *strm_batch_job_take_seeds(Jsonb *document, Jsonb **seeds);
+
+/*
+ * Consent levels of a record, normal (sorted, unique), as an int4[] in the current context: a mapping's; without
+ * mappings what the text says ("1", "[1,2]"); else the defaults. value NULL: the field is missing or null. Never raises.
+ */
+extern ArrayType *strm_batch_consent_levels(const StrmBatchConsent *consent, const StrmRecordValue *value);
+
+#endif							/* STRM_BATCH_JOB_H */
