@@ -87,9 +87,13 @@ extern int	strm_contract_field(const StrmContract *contract, const char *name);
 extern Oid	strm_field_type(const StrmField *field);
 
 /*
- * Checks a value of a field against the contract's validations of it. text is not NUL-terminated. Raises a private
- * error (23514) that names contract, field and rule and never the value. For a repeated field: once per element.
+ * The first of the contract's validations of a field that a value breaks, or NULL. text is not NUL-terminated. For a
+ * repeated field: once per element.
  */
+extern const StrmValidation *strm_contract_broken_validation(const StrmContract *contract, int ordinal,
+															 const char *text, int len);
+
+/* The same; raises a private error (23514) that names contract, field and rule and never the value. */
 extern void strm_contract_validate(const StrmContract *contract, int ordinal, const char *text, int len);
 
 /* true when any validation concerns that field: callers need not make a text of other values */

@@ -83,21 +83,29 @@ strm_contract_has_validation(const StrmContract *contract, int ordinal)
 	return false;
 }
 
-void
-strm_contract_validate(const StrmContract *contract, int ordinal, const char *text, int len)
+const StrmValidation *
+strm_contract_broken_validation(const StrmContract *contract, int ordinal, const char *text, int len)
 {
 	for (int i = 0; i < contract->nvalidations; i++)
 	{
 		const StrmValidation *validation = &contract->validations[i];
 
-		if (validation->field != ordinal ||
-			RE_compile_and_execute(validation->regex, unconstify(char *, text), len, REG_ADVANCED | REG_NOSUB,
-								   C_COLLATION_OID, 0, NULL))
-			continue;
+		if (validation->field == ordinal &&
+			!RE_compile_and_execute(validation->regex, unconstify(char *, text), len, REG_ADVANCED | REG_NOSUB,
+									C_COLLATION_OID, 0, NULL))
+			return validation;
+	}
+	return NULL;
+}
+
+void
+strm_contract_validate(const StrmContract *contract, int ordinal, const char *text, int len)
+{
+	const StrmValidation *broken = strm_contract_broken_validation(contract, ordinal, text, len);
+
+	if (broken != NULL)
 		strm_ereport_private(errcode(STRM_ERR_VALIDATION),
 							 errmsg("field \"%s\" of contract %s breaks its validation",
 									contract->fields[ordinal].name, strm_contract_ref(contract)),
-							 errdetail("The value does not match the regular expression \"%s\".",
-									   validation->pattern));
-	}
+							 errdetail("The value does not match the regular expression \"%s\".", broken->pattern));
 }

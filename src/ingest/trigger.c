@@ -9,7 +9,8 @@
  *	  unchanged, whatever the state of its contract by now, if the inserter owns the stream and the seal is authentic,
  *	  or can no longer be checked because the key was destroyed. A data-only restore loads streams before the
  *	  extension's own tables, so a stream that is not registered yet takes sealed rows from its owner unchecked: reading
- *	  checks every row anyway.
+ *	  checks every row anyway. A batch job, whose rows were sealed a moment ago, need not own the stream
+ *	  (transform/sealed_insert.h).
  */
 #include "postgres.h"
 
@@ -29,6 +30,7 @@
 #include "keys/master_key.h"
 #include "strm_privacy.h"
 #include "transform/encrypt.h"
+#include "transform/sealed_insert.h"
 
 /* What one statement's trigger calls share; in fn_mcxt. */
 typedef struct StrmTriggerState
@@ -128,7 +130,8 @@ strm_trigger_check_sealed(StrmTriggerState *state, Relation relation, const Datu
 	StrmDataKey *key;
 	bool		authentic = false;
 
-	strm_trigger_check_owner(relation);
+	if (stream == NULL || !strm_sealed_insert_runs(&stream->id))
+		strm_trigger_check_owner(relation);
 	if (stream == NULL)
 		return;
 	if (!nulls[layout->contract_version] && !nulls[layout->nonce] && !nulls[layout->timestamp] &&

@@ -62,24 +62,6 @@ strm_encrypt_fault(StrmRowFaults *row_faults, int sqlstate, const char *rule, co
 	strm_faults_add(&row_faults->faults, "Field \"%s\" %s.", field->name, rule);
 }
 
-static const char *
-strm_encrypt_type_rule(const StrmField *field)
-{
-	switch (field->type)
-	{
-		case STRM_TYPE_BOOLEAN:
-			return "is not a valid BOOLEAN";
-		case STRM_TYPE_INTEGER:
-			return "is not a valid INTEGER";
-		case STRM_TYPE_LONG:
-			return "is not a valid LONG";
-		case STRM_TYPE_FLOAT:
-			return "is not a valid FLOAT";
-		default:
-			return "is not a valid STRING";
-	}
-}
-
 /* The canonical text of one element as stored in its column: text for a personal field, else of the native type. */
 static bool
 strm_encrypt_canonical(const StrmField *field, Datum value, const char **canonical, Size *size)
@@ -157,7 +139,7 @@ strm_encrypt_read(const StrmField *field, Datum value, bool null, StrmPlain *pla
 		if (!plain->nulls[i] && !strm_encrypt_canonical(field, elements[i], &plain->text[i], &plain->size[i]))
 		{
 			plain->bad = true;
-			strm_encrypt_fault(faults, STRM_ERR_TYPE, strm_encrypt_type_rule(field), field);
+			strm_encrypt_fault(faults, STRM_ERR_TYPE, strm_value_type_rule(field), field);
 			break;
 		}
 	}

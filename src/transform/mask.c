@@ -12,7 +12,6 @@
 
 #include "common/errors.h"
 #include "common/secret.h"
-#include "crypto/mask.h"
 #include "keys/master_key.h"
 #include "strm_privacy.h"
 #include "transform/mask.h"
@@ -50,10 +49,9 @@ strm_mask_unwrap(MemoryContext cxt, const pg_uuid_t *derived_stream, StrmHashTyp
 	return seed;
 }
 
-text *
-strm_mask_text(const StrmMaskSeed *seed, const char *value, Size size)
+void
+strm_mask_digits(const StrmMaskSeed *seed, const char *value, Size size, char digits[STRM_MASK_SIZE])
 {
-	char		digits[STRM_MASK_SIZE];
 	StrmCryptoStatus status;
 
 	if (seed->hash_type == STRM_HASH_MURMUR3)
@@ -64,6 +62,14 @@ strm_mask_text(const StrmMaskSeed *seed, const char *value, Size size)
 		ereport(ERROR,
 				errcode(STRM_ERR_INTERNAL),
 				errmsg("could not compute a mask"));
+}
+
+text *
+strm_mask_text(const StrmMaskSeed *seed, const char *value, Size size)
+{
+	char		digits[STRM_MASK_SIZE];
+
+	strm_mask_digits(seed, value, size, digits);
 	return cstring_to_text(digits);
 }
 

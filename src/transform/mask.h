@@ -8,6 +8,7 @@
 #include "lib/stringinfo.h"
 
 #include "catalog/derived_stream.h"
+#include "crypto/mask.h"
 
 /* An unwrapped seed, in memory that is wiped with its context. */
 typedef struct StrmMaskSeed
@@ -27,7 +28,10 @@ extern bytea *strm_mask_wrap(const pg_uuid_t *derived_stream, const char *seed, 
 extern StrmMaskSeed *strm_mask_unwrap(MemoryContext cxt, const pg_uuid_t *derived_stream, StrmHashType hash_type,
 									  const bytea *wrapped);
 
-/* The mask of a canonical text, as a palloc'd text. */
+/* The mask of a canonical text: hex digits and a terminator. */
+extern void strm_mask_digits(const StrmMaskSeed *seed, const char *value, Size size, char digits[STRM_MASK_SIZE]);
+
+/* The same, as a palloc'd text. */
 extern text *strm_mask_text(const StrmMaskSeed *seed, const char *value, Size size);
 
 /* The mask of a value (an element, when repeated) of a field that is not personal; buffer is scratch. */

@@ -99,6 +99,24 @@ strm_value_append_float(StringInfo buffer, double value)
 	}
 }
 
+const char *
+strm_value_type_rule(const StrmField *field)
+{
+	switch (field->type)
+	{
+		case STRM_TYPE_BOOLEAN:
+			return "is not a valid BOOLEAN";
+		case STRM_TYPE_INTEGER:
+			return "is not a valid INTEGER";
+		case STRM_TYPE_LONG:
+			return "is not a valid LONG";
+		case STRM_TYPE_FLOAT:
+			return "is not a valid FLOAT";
+		default:
+			return "is not a valid STRING";
+	}
+}
+
 bool
 strm_value_canonical(const StrmField *field, const char *text, Size size, StringInfo buffer, const char **canonical,
 					 Size *canonical_size)
@@ -216,29 +234,52 @@ strm_value_parse(const StrmField *field, const char *canonical, Size size)
 	return result;
 }
 
-text *
-strm_value_encrypt(StrmDataKey *key, const char *plain, Size size)
+/* Encrypts size bytes; out has room for the STRM_BASE64_SIZE(size + STRM_ENVELOPE_OVERHEAD) characters of base64. */
+static void
+strm_value_encrypt_into(StrmDataKey *key, const char *plain, Size size, char *out)
 {
 	Size		cipher_size = size + STRM_ENVELOPE_OVERHEAD;
 	uint8		stack[1024];
-	uint8	   *cipher = stack;
-	text	   *result;
+	uint8	   *cipher = cipher_size > sizeof(stack) ? palloc(cipher_size) : stack;
 
+	if (strm_envelope_encrypt(strm_data_key_siv(key), key->key_id, (const uint8 *) plain, size,
+							  cipher) != STRM_CRYPTO_OK)
+		ereport(ERROR, errcode(STRM_ERR_INTERNAL), errmsg("could not encrypt a value"));
+	strm_base64_encode(cipher, cipher_size, out);
+	if (cipher != stack)
+		pfree(cipher);
+}
+
+/* Characters of the ciphertext of size bytes; raises when there is no room for so many. */
+static Size
+strm_value_encrypted_size(Size size)
+{
 	if (size > STRM_MAX_PLAINTEXT)
 		strm_ereport_private(errcode(STRM_ERR_LIMIT),
 							 errmsg("a personal value is too long to be encrypted"),
 							 errdetail("The limit is %zu bytes.", STRM_MAX_PLAINTEXT));
-	if (cipher_size > sizeof(stack))
-		cipher = palloc(cipher_size);
-	if (strm_envelope_encrypt(strm_data_key_siv(key), key->key_id, (const uint8 *) plain, size,
-							  cipher) != STRM_CRYPTO_OK)
-		ereport(ERROR, errcode(STRM_ERR_INTERNAL), errmsg("could not encrypt a value"));
+	return STRM_BASE64_SIZE(size + STRM_ENVELOPE_OVERHEAD);
+}
 
-	result = palloc(VARHDRSZ + STRM_BASE64_SIZE(cipher_size));
-	SET_VARSIZE(result, VARHDRSZ + STRM_BASE64_SIZE(cipher_size));
-	strm_base64_encode(cipher, cipher_size, VARDATA(result));
-	if (cipher != stack)
-		pfree(cipher);
+void
+strm_value_append_encrypted(StrmDataKey *key, const char *plain, Size size, StringInfo out)
+{
+	Size		text_size = strm_value_encrypted_size(size);
+
+	enlargeStringInfo(out, (int) text_size);
+	strm_value_encrypt_into(key, plain, size, out->data + out->len);
+	out->len += (int) text_size;
+	out->data[out->len] = '\0';
+}
+
+text *
+strm_value_encrypt(StrmDataKey *key, const char *plain, Size size)
+{
+	Size		text_size = strm_value_encrypted_size(size);
+	text	   *result = palloc(VARHDRSZ + text_size);
+
+	SET_VARSIZE(result, VARHDRSZ + text_size);
+	strm_value_encrypt_into(key, plain, size, VARDATA(result));
 	return result;
 }
 

@@ -26,7 +26,13 @@ extern void strm_value_text(const StrmField *field, Datum value, StringInfo buff
 /* The Datum of the field's native type (element type when repeated) of a canonical text. Raises XX001 if it is none. */
 extern Datum strm_value_parse(const StrmField *field, const char *canonical, Size size);
 
-/* Encrypts size bytes; the result is a palloc'd text of base64. */
+/* "is not a valid INTEGER": what a value is that is not of its field's type. */
+extern const char *strm_value_type_rule(const StrmField *field);
+
+/* Encrypts size bytes and appends the base64 text to out. */
+extern void strm_value_append_encrypted(StrmDataKey *key, const char *plain, Size size, StringInfo out);
+
+/* The same; the result is a palloc'd text. */
 extern text *strm_value_encrypt(StrmDataKey *key, const char *plain, Size size);
 
 /*
