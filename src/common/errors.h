@@ -31,6 +31,14 @@
 #define STRM_ERR_LIMIT ERRCODE_PROGRAM_LIMIT_EXCEEDED	/* 54000 */
 /* a managed column, trigger or constraint may not be changed */
 #define STRM_ERR_PROTECTED ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST	/* 2BP01 */
+/* a server outside could not be reached, or stopped answering */
+#define STRM_ERR_CONNECT ERRCODE_CONNECTION_FAILURE /* 08006 */
+/* a server outside refused credentials, or what they are used for */
+#define STRM_ERR_REFUSED ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION	/* 08004 */
+/* no such file, object or bucket outside */
+#define STRM_ERR_MISSING ERRCODE_UNDEFINED_FILE /* 58P01 */
+/* a file system or object store outside failed, or broke its protocol */
+#define STRM_ERR_STORE ERRCODE_IO_ERROR /* 58030 */
 /* a library failed (out of memory, no entropy) */
 #define STRM_ERR_INTERNAL ERRCODE_INTERNAL_ERROR	/* XX000 */
 
