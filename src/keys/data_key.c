@@ -20,6 +20,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "port/pg_bswap.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -36,6 +37,7 @@
 #include "keys/data_key.h"
 #include "keys/data_key_private.h"
 #include "keys/key_cache.h"
+#include "keys/key_link.h"
 #include "keys/master_key.h"
 #include "strm_privacy.h"
 
@@ -132,25 +134,6 @@ strm_data_key_init(void)
 	RegisterSubXactCallback(strm_data_key_at_subxact_end, NULL);
 }
 
-/*
- * A new key link: a version 7 uuid (RFC 9562) of the present moment, with the fraction of the millisecond in its 12
- * bits (method 3), so that links grow even within one statement and the index on them is extended at its right end.
- */
-static void
-strm_data_key_new_link(const uint8 random[8], pg_uuid_t *link)
-{
-	int64		us = GetCurrentTimestamp() + (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
-	uint64		ms = (uint64) (us / 1000);
-	uint32		fraction = (uint32) (us % 1000) * 4096 / 1000;
-
-	for (int i = 0; i < 6; i++)
-		link->data[i] = (uint8) (ms >> (8 * (5 - i)));
-	link->data[6] = (uint8) (0x70 | (fraction >> 8));
-	link->data[7] = (uint8) fraction;
-	memcpy(link->data + 8, random, 8);
-	link->data[8] = (link->data[8] & 0x3f) | 0x80;
-}
-
 static void
 strm_data_key_place(const StrmKeyRow *row, StrmSecretKind kind, StrmWrapPlace *place)
 {
@@ -175,7 +158,7 @@ strm_data_key_make(StrmSecretKind kind, StrmKeyRow *row, uint8 root[STRM_ROOT_SI
 
 	strm_secret_random(&random, sizeof(random));
 	memcpy(root, random.root, STRM_ROOT_SIZE);
-	strm_data_key_new_link(random.link, &row->key_link);
+	strm_key_link_new(random.link, &row->key_link);
 	row->key_id = Max(random.key_id & 0x7fffffff, 1);
 	strm_data_key_place(row, kind, &place);
 	row->wrapped = strm_master_key_wrap(&place, random.nonce, random.root, STRM_ROOT_SIZE);
@@ -364,15 +347,34 @@ strm_data_key_by_link(const pg_uuid_t *key_link)
 	return &entry->key;
 }
 
+/*
+ * Finds or makes the key that row (owner, lookup, and the window of a key to be made) asks for, and has the cache find
+ * it by day and value.
+ */
+static StrmDataKey *
+strm_data_key_obtain(StrmKeyRow *row, TimestampTz now, int32 day, const char *value, Size size)
+{
+	StrmKeyEntry *entry;
+	uint8		root[STRM_ROOT_SIZE];
+
+	strm_data_key_get_or_create(STRM_SECRET_DATA_KEY, now, row, root);
+	entry = strm_key_cache_find(&row->key_link);
+	if (entry == NULL)
+		entry = strm_data_key_enter(row, root, NULL);
+	strm_secret_wipe(root, sizeof(root));
+	pfree(row->wrapped);
+	strm_key_cache_set_value(entry, day, value, size);
+	return &entry->key;
+}
+
 StrmDataKey *
 strm_data_key_for_value(const pg_uuid_t *owner, const char *value, Size size, TimestampTz now, const Interval *rotation)
 {
 	StrmKeyEntry *entry;
 	StrmKeyRow	row = {0};
-	uint8		root[STRM_ROOT_SIZE];
 
 	strm_data_key_refresh();
-	entry = strm_key_cache_find_value(owner, value, size);
+	entry = strm_key_cache_find_value(owner, STRM_KEY_NO_DAY, value, size);
 	if (entry != NULL && entry->key.window_end > now)
 		return &entry->key;
 
@@ -381,15 +383,44 @@ strm_data_key_for_value(const pg_uuid_t *owner, const char *value, Size size, Ti
 	row.window_start = now;
 	row.window_end = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(now),
 															 IntervalPGetDatum(rotation)));
-	strm_data_key_get_or_create(STRM_SECRET_DATA_KEY, now, &row, root);
+	return strm_data_key_obtain(&row, now, STRM_KEY_NO_DAY, value, size);
+}
 
-	entry = strm_key_cache_find(&row.key_link);
-	if (entry == NULL)
-		entry = strm_data_key_enter(&row, root, NULL);
-	strm_secret_wipe(root, sizeof(root));
-	pfree(row.wrapped);
-	strm_key_cache_set_value(entry, value, size);
-	return &entry->key;
+/*
+ * What is hashed to look up the key of a day: owner, a NUL byte, the day (4 bytes, big-endian), the value. That of any
+ * other key is the owner and a text, and a text never begins with a NUL byte: so the two never meet.
+ */
+static void
+strm_data_key_day_lookup(const pg_uuid_t *owner, int32 day, const char *value, Size size, pg_uuid_t *lookup)
+{
+	uint8		prefix[UUID_LEN + 1 + sizeof(uint32)];
+	uint32		big_endian = pg_hton32((uint32) day);
+
+	memcpy(prefix, owner->data, UUID_LEN);
+	prefix[UUID_LEN] = 0;
+	memcpy(prefix + UUID_LEN + 1, &big_endian, sizeof(big_endian));
+	(void) strm_data_key_hash(STRM_HASH_KEY_LOOKUP, prefix, sizeof(prefix), value, size, lookup);
+}
+
+/* A window that is over is no reason for another key here: days come as the records have them. */
+StrmDataKey *
+strm_data_key_for_day(const pg_uuid_t *owner, const char *value, Size size, TimestampTz day_start)
+{
+	int32		day = (int32) (day_start / USECS_PER_DAY);
+	StrmKeyEntry *entry;
+	StrmKeyRow	row = {0};
+
+	Assert(day_start % USECS_PER_DAY == 0);
+	strm_data_key_refresh();
+	entry = strm_key_cache_find_value(owner, day, value, size);
+	if (entry != NULL)
+		return &entry->key;
+
+	strm_data_key_day_lookup(owner, day, value, size, &row.lookup);
+	row.owner = *owner;
+	row.window_start = day_start;
+	row.window_end = day_start + USECS_PER_DAY;
+	return strm_data_key_obtain(&row, day_start, day, value, size);
 }
 
 StrmSiv *

@@ -19,7 +19,7 @@ typedef struct StrmDataKey
 	uint32		key_id;			/* in every ciphertext */
 	TimestampTz window_start;
 	TimestampTz window_end;
-	uint64		mark;			/* for whoever writes under it, to know it again; 0 when it (again) enters the cache */
+	uint64		mark;			/* for who writes under it, to know it again; 0 when new to the cache */
 } StrmDataKey;
 
 /*
@@ -36,8 +36,8 @@ extern StrmDataKey *strm_data_key_for_value(const pg_uuid_t *owner, const char *
 											const Interval *rotation);
 
 /*
- * The key of owner and value for one UTC day (midnight at day_start), for writing: found, or created with that day as its
- * window. A value may be empty. Otherwise as strm_data_key_for_value; the two never give the same key.
+ * The key of owner and value for the UTC day that begins at day_start, for writing: found, or created with that day as
+ * its window. A value may be empty. Otherwise as strm_data_key_for_value; the two never give the same key.
  */
 extern StrmDataKey *strm_data_key_for_day(const pg_uuid_t *owner, const char *value, Size size, TimestampTz day_start);
 

@@ -2,7 +2,7 @@
  * key_cache.c
  *	  Hash tables and memory of the data key cache. One memory context owns all of it; resetting it wipes the keys.
  *
- *	  Entries are found by key link (reading) and by owner and key field value (writing). Values are hashed with a
+ *	  Entries are found by key link (reading) and by owner, key field value and day (writing). Values are hashed with a
  *	  random seed, so that a producer cannot choose values that collide. What is equal is decided by comparing, never by
  *	  this hash.
  */
@@ -19,7 +19,7 @@
 #include "strm_privacy.h"
 
 #define STRM_CACHE_CHUNK 128
-#define STRM_CACHED_HASH (STRM_KEY_CACHE_INLINE + 1)
+#define STRM_CACHED_HASH (STRM_KEY_CACHE_INLINE + 2)
 #define STRM_HASH_KEYS 3
 
 typedef struct StrmLinkSlot
@@ -54,6 +54,7 @@ typedef struct StrmValueKey
 {
 	const uint8 *owner;
 	const StrmCachedText *value;
+	int32		day;
 	uint32		hash;
 } StrmValueKey;
 
@@ -64,11 +65,19 @@ typedef struct StrmValueSlot
 	char		status;
 } StrmValueSlot;
 
+/* Bytes used of a text that is not none. */
+static inline Size
+strm_cached_text_used(const StrmCachedText *cached)
+{
+	return cached->size == STRM_CACHED_HASH ? STRM_KEY_CACHE_INLINE : cached->size - 1;
+}
+
 static inline bool
 strm_value_key_equal(StrmValueKey a, StrmValueKey b)
 {
-	return a.hash == b.hash && a.value->size == b.value->size && memcmp(a.owner, b.owner, UUID_LEN) == 0 &&
-		memcmp(a.value->bytes, b.value->bytes, Min(a.value->size, STRM_KEY_CACHE_INLINE)) == 0;
+	return a.hash == b.hash && a.day == b.day && a.value->size == b.value->size &&
+		memcmp(a.owner, b.owner, UUID_LEN) == 0 &&
+		memcmp(a.value->bytes, b.value->bytes, strm_cached_text_used(a.value)) == 0;
 }
 
 #define SH_PREFIX strm_values
@@ -159,8 +168,8 @@ strm_cached_text_equals(const StrmCachedText *cached, const char *text, Size siz
 {
 	StrmCachedText other;
 
-	if (size > 0 && size <= STRM_KEY_CACHE_INLINE)
-		return cached->size == size && memcmp(cached->bytes, text, size) == 0;
+	if (size <= STRM_KEY_CACHE_INLINE)
+		return cached->size == size + 1 && memcmp(cached->bytes, text, size) == 0;
 	if (cached->size != STRM_CACHED_HASH)
 		return false;
 	strm_cached_text_set(&other, text, size);
@@ -170,9 +179,9 @@ strm_cached_text_equals(const StrmCachedText *cached, const char *text, Size siz
 void
 strm_cached_text_set(StrmCachedText *cached, const char *text, Size size)
 {
-	if (size > 0 && size <= STRM_KEY_CACHE_INLINE)
+	if (size <= STRM_KEY_CACHE_INLINE)
 	{
-		cached->size = (uint8) size;
+		cached->size = (uint8) (size + 1);
 		memcpy(cached->bytes, text, size);
 		return;
 	}
@@ -181,13 +190,14 @@ strm_cached_text_set(StrmCachedText *cached, const char *text, Size size)
 }
 
 static StrmValueKey
-strm_key_cache_value_key(const uint8 *owner, const StrmCachedText *value)
+strm_key_cache_value_key(const uint8 *owner, int32 day, const StrmCachedText *value)
 {
 	StrmValueKey key;
 
 	key.owner = owner;
 	key.value = value;
-	key.hash = (uint32) hash_bytes_extended(value->bytes, Min(value->size, STRM_KEY_CACHE_INLINE), cache.seed) ^
+	key.day = day;
+	key.hash = (uint32) hash_bytes_extended(value->bytes, strm_cached_text_used(value), cache.seed ^ (uint32) day) ^
 		(uint32) owner[UUID_LEN - 1];
 	return key;
 }
@@ -217,7 +227,7 @@ strm_key_cache_find(const pg_uuid_t *key_link)
 }
 
 StrmKeyEntry *
-strm_key_cache_find_value(const pg_uuid_t *owner, const char *value, Size size)
+strm_key_cache_find_value(const pg_uuid_t *owner, int32 day, const char *value, Size size)
 {
 	StrmCachedText text;
 	StrmValueSlot *slot;
@@ -225,7 +235,7 @@ strm_key_cache_find_value(const pg_uuid_t *owner, const char *value, Size size)
 	if (cache.links == NULL)
 		return NULL;
 	strm_cached_text_set(&text, value, size);
-	slot = strm_values_lookup(cache.values, strm_key_cache_value_key(owner->data, &text));
+	slot = strm_values_lookup(cache.values, strm_key_cache_value_key(owner->data, day, &text));
 	if (slot == NULL)
 		return NULL;
 	strm_key_cache_prefetch(slot->entry);
@@ -255,14 +265,16 @@ strm_key_cache_add(const pg_uuid_t *key_link)
 }
 
 void
-strm_key_cache_set_value(StrmKeyEntry *entry, const char *value, Size size)
+strm_key_cache_set_value(StrmKeyEntry *entry, int32 day, const char *value, Size size)
 {
+	StrmValueKey key;
 	StrmValueSlot *slot;
 	bool		found;
 
 	strm_cached_text_set(&entry->value, value, size);
-	slot = strm_values_insert(cache.values, strm_key_cache_value_key(entry->key.owner.data, &entry->value), &found);
-	slot->key = strm_key_cache_value_key(entry->key.owner.data, &entry->value);
+	key = strm_key_cache_value_key(entry->key.owner.data, day, &entry->value);
+	slot = strm_values_insert(cache.values, key, &found);
+	slot->key = key;
 	slot->entry = entry;
 }
 
