@@ -12,6 +12,7 @@
 #include "keys/creation_lock.h"
 #include "keys/data_key.h"
 #include "strm_privacy.h"
+#include "worker/worker.h"
 
 PG_MODULE_MAGIC;
 
@@ -25,4 +26,5 @@ _PG_init(void)
 	strm_data_key_init();
 	strm_catalog_init();
 	strm_guard_init();
+	strm_worker_init();
 }

@@ -29,6 +29,8 @@
 #define STRM_ERR_DUPLICATE ERRCODE_DUPLICATE_OBJECT /* 42710 */
 /* a size or count limit of ours */
 #define STRM_ERR_LIMIT ERRCODE_PROGRAM_LIMIT_EXCEEDED	/* 54000 */
+/* the server has no room for another background worker */
+#define STRM_ERR_WORKERS ERRCODE_CONFIGURATION_LIMIT_EXCEEDED	/* 53400 */
 /* a managed column, trigger or constraint may not be changed */
 #define STRM_ERR_PROTECTED ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST	/* 2BP01 */
 /* a server outside could not be reached, or stopped answering */

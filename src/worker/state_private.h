@@ -1,0 +1,82 @@
+/*
+ * state_private.h
+ *	  The shared memory of the workers: for state.c and job_slot.c only.
+ *
+ *	  One lock guards all of it, except for the counters of jobs, which are atomic. It is held for a few comparisons only.
+ *	  There are as many slots of each kind as the server can have background workers, so a slot is the lesser shortage.
+ */
+#ifndef STRM_WORKER_STATE_PRIVATE_H
+#define STRM_WORKER_STATE_PRIVATE_H
+
+#include "port/atomics.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+
+#include "worker/job_slot.h"
+#include "worker/state.h"
+
+#define STRM_WANTED_DATABASES 64
+
+/* A process and its latch. The latch is the process slot's and stays valid memory; setting it wrongly does no harm. */
+typedef struct StrmProcess
+{
+	pid_t		pid;			/* 0: none */
+	Latch	   *latch;
+} StrmProcess;
+
+/* Free: no database. */
+typedef struct StrmSchedulerSlot
+{
+	Oid			database;
+	uint64		generation;
+	StrmProcess process;		/* none while it is being started, and when it has ended */
+	TimestampTz since;
+	bool		connected;
+	bool		leave;			/* it was asked to */
+	bool		nudged;			/* since it looked last */
+	bool		ended;			/* the launcher has to give the slot back */
+	StrmSchedulerOutcome outcome;
+} StrmSchedulerSlot;
+
+/* Free: no database. In use while there is a session, a worker, or one being started. */
+typedef struct StrmJobSlot
+{
+	Oid			database;
+	uint64		generation;
+	pg_uuid_t	job;
+	StrmProcess session;		/* that waits in strm.run_batch_job() */
+	StrmProcess worker;
+	bool		starting;		/* a worker was asked for and has not come yet */
+	bool		synchronous;
+	bool		cancel;
+	TimestampTz since;
+	pg_atomic_uint64 rows;
+	pg_atomic_uint64 rejected;
+	pg_atomic_uint64 bytes;
+	uint64		nnotices;		/* ever; the last ones are kept */
+	char		notices[STRM_JOB_NOTICES][STRM_JOB_NOTICE_SIZE];
+} StrmJobSlot;
+
+typedef struct StrmWorkerShared
+{
+	uint64		generation;		/* the last one given */
+	StrmProcess launcher;
+	TimestampTz launcher_since;
+	bool		all_wanted;
+	int			nwanted;
+	Oid			wanted[STRM_WANTED_DATABASES];
+	int			nslots;
+	StrmSchedulerSlot *schedulers;
+	StrmJobSlot *jobs;
+} StrmWorkerShared;
+
+extern StrmWorkerShared *strm_worker_shared;
+extern LWLock *strm_worker_lock;
+
+/* With the lock held: wakes the process, if there is one. */
+extern void strm_state_wake(const StrmProcess *process);
+
+/* With the lock held: wakes the database's scheduler, or tells the launcher that one is wanted. */
+extern void strm_state_nudge_locked(Oid database);
+
+#endif							/* STRM_WORKER_STATE_PRIVATE_H */
