@@ -78,7 +78,29 @@ extern StrmConnector *strm_connector_find(const char *name);
 /* The connector of that id, for cleaning up; whoever calls this has no user to serve. NULL when it is gone. */
 extern StrmConnector *strm_connector_by_id(const pg_uuid_t *id);
 
-/* A fault when path cannot be the name of an object in any store. what: "encrypted_data.file_name". */
+/*
+ * The connector of that name, its row locked, if the current user may change it: its owner and strm_admin. Raises 42704
+ * or 42501. Without credentials nothing is unwrapped: that works without the master key, too.
+ */
+extern StrmConnector *strm_connector_manage(const char *name, bool credentials);
+
+/*
+ * Adds a fault for everything that is wrong with a definition: what its kind says, and secrets in the location, which
+ * everybody sees. strm_connector_raise() raises them, as one error.
+ */
+extern void strm_connector_check(const StrmConnector *connector, StrmFaults *faults);
+extern void strm_connector_raise(StrmFaults *faults, const char *name);
+
+/* Credentials as they are stored: wrapped by the master key. */
+extern bytea *strm_connector_wrap(const pg_uuid_t *id, Jsonb *credentials);
+
+/* Has the current user the rights of strm_admin? Superusers have. */
+extern bool strm_connector_is_admin(void);
+
+/*
+ * A fault when path cannot be the name of an object in any store, and then false. what: "encrypted_data.file_name".
+ * It must be 1 to 1024 bytes of A-Za-z0-9-._~/ in parts that are neither empty nor . nor .. and not longer than 255.
+ */
 extern bool strm_connector_check_path(const char *path, const char *what, StrmFaults *faults);
 
 #endif							/* STRM_CONNECT_CONNECTOR_H */

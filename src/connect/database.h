@@ -46,6 +46,6 @@ extern void strm_database_check_source(const StrmConnector *connector, const cha
 extern void strm_database_check_target(const StrmConnector *connector, const char *relation);
 
 /* connect's part of StrmConnectorKind.check_definition for kind database. */
-extern const StrmConnectorKind strm_connector_database;
+extern const StrmConnectorKind strm_database_kind;
 
 #endif							/* STRM_CONNECT_DATABASE_H */

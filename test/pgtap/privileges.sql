@@ -46,6 +46,12 @@ INSERT INTO may_execute VALUES
   ('strm.data_subjects(text,integer)', 'a'),
   ('strm.data_subject_key_links(text[])', 'a'),
   ('strm.delete_data_subjects(text[])', 'a'),
+  -- data connectors
+  ('strm.create_data_connector(text,text,jsonb,jsonb)', 'mas'),
+  ('strm.alter_data_connector(text,jsonb,jsonb)', 'mas'),
+  ('strm.drop_data_connector(text)', 'mas'),
+  ('strm.grant_data_connector(text,regrole)', 'mas'),
+  ('strm.revoke_data_connector(text,regrole)', 'mas'),
   -- called from constraints and views with the rights of whoever uses these; each checks for itself
   ('strm.check_ciphertext("any")', 'P'),
   ('strm.consents_to(integer[],integer[])', 'P'),
@@ -69,6 +75,8 @@ CREATE TABLE may_select (relation text PRIMARY KEY, roles text NOT NULL);
 INSERT INTO may_select VALUES
   ('strm.purposes', 'masko'), ('strm.policies', 'masko'), ('strm.data_contracts', 'masko'), ('strm.streams', 'masko'),
   ('strm.derived_streams', 'masko'), ('strm.data_keys', 'masko'), ('strm.mask_token', 'a'),
+  ('strm.data_connectors', 'masko'), ('strm.data_connector', ''), ('strm.data_connector_user', ''),
+  ('strm.batch_job', ''), ('strm.batch_job_group', ''), ('strm.batch_job_intent', ''), ('strm.batch_job_state', ''),
   ('strm.purpose', ''), ('strm.policy', ''), ('strm.data_contract', ''), ('strm.data_contract_id_seq', ''), ('strm.stream', ''),
   ('strm.derived_stream', ''), ('strm.data_key', ''), ('strm.data_key_tombstone', ''), ('strm.data_subject_link', '');
 
@@ -78,6 +86,7 @@ INSERT INTO sample VALUES
   ('text', $$'x'::text$$), ('int', '0'), ('bigint', '0::bigint'), ('boolean', 'true'), ('interval', $$'1 day'::interval$$),
   ('uuid', $$'00000000-0000-0000-0000-000000000001'::uuid$$), ('bytea', $$'\x00'::bytea$$), ('jsonb', $$'{}'::jsonb$$),
   ('timestamptz', 'now()'), ('regclass', $$'pg_class'::regclass$$), ('regnamespace', $$'pg_catalog'::regnamespace$$),
+  ('regrole', $$'nothing'::regrole$$),
   ('text[]', $$'{x}'::text[]$$), ('int[]', $$'{1}'::int[]$$), ('anyelement', $$'x'::text$$), ('anynonarray', $$'x'::text$$),
   ('anyarray', $$'{x}'::text[]$$), ('"any"', $$'x'::text$$);
 CREATE FUNCTION sample_call(f pg_proc) RETURNS text LANGUAGE sql AS $$
