@@ -16,6 +16,12 @@ extern StrmByteSource *strm_gzip_source(StrmByteSource *source);
 /* Compresses into sink, which finish, publish and discard are passed on to. */
 extern StrmByteSink *strm_gzip_sink(StrmByteSink *sink);
 
+/*
+ * Ends the compressed stream without finishing sink: everything is in what strm_gzip_sink() was given. Writing more
+ * begins another member.
+ */
+extern void strm_gzip_sink_end(StrmByteSink *sink);
+
 /* Does the file name ask for gzip (".gz")? */
 extern bool strm_gzip_by_name(const char *file_name);
 

@@ -9,6 +9,15 @@
 
 #include "common/bytes.h"
 
+/*
+ * A longer record (its bytes in UTF-8) has a fault; its neighbours are read. So a reader needs at most three times as
+ * much memory, whatever is in a file.
+ */
+#define STRM_RECORD_LIMIT (8 * 1024 * 1024)
+
+/* More columns in the header of a file are refused. */
+#define STRM_RECORD_MAX_COLUMNS 65536
+
 typedef enum StrmRecordFormatKind
 {
 	STRM_RECORD_CSV,
@@ -20,7 +29,7 @@ typedef struct StrmRecordFormat
 {
 	StrmRecordFormatKind kind;
 	int			encoding;		/* a PostgreSQL encoding, client-only ones too; 0 (SQL_ASCII) means UTF-8 */
-	char		delimiter;		/* of CSV; 0 means ',' */
+	char		delimiter;		/* of CSV: an ASCII character but NUL, quote, CR and LF; 0 means ',' */
 	bool		no_header;		/* of CSV: columns are the wanted ones, in that order */
 	bool		gzip;
 } StrmRecordFormat;
@@ -45,7 +54,7 @@ typedef struct StrmRecord
 {
 	uint64		number;			/* counted from 1, without the header */
 	uint64		line;			/* on which it begins, from 1; the row's number for a table */
-	const char *fault;			/* NULL, or what is wrong with its form; never holds a value */
+	const char *fault;			/* NULL, or what is wrong with its form: "has 7 values, ..."; never holds a value */
 	StrmRecordValue *values;	/* of the wanted columns, in that order; valid to the next call */
 } StrmRecord;
 
@@ -58,8 +67,8 @@ typedef struct StrmRecordReader
 	bool		(*next) (struct StrmRecordReader *self, StrmRecord *record);
 	void		(*close) (struct StrmRecordReader *self);
 	const bool *missing;		/* per wanted column: not in the source at all (CSV, tables) */
-	List	   *unknown;		/* names (char *) of columns that are not wanted: of CSV and tables at once, of JSON as met, at
-								 * most 100 */
+	List	   *unknown;		/* names (char *) of columns that are not wanted, at most 100: of CSV and tables at
+								 * once, of JSON as met */
 	bool		empty_is_null;	/* a NULL may stand for the empty string: a bare empty field of CSV */
 	uint64		bytes;			/* read from the source so far */
 } StrmRecordReader;
@@ -67,7 +76,7 @@ typedef struct StrmRecordReader
 /* What a column of a written record may hold. */
 typedef struct StrmRecordColumn
 {
-	const char *name;			/* "session_id", "strmMeta.nonce": in JSON the first dot makes an object, written first */
+	const char *name;			/* "session_id"; "strmMeta.nonce": in JSON a dot makes an object, strmMeta is first */
 } StrmRecordColumn;
 
 typedef struct StrmRecordWriter
