@@ -1,0 +1,360 @@
+/*
+ * csv_reader.c
+ *	  Records of CSV: RFC 4180, and what files in the wild have besides.
+ *
+ *	  Lines end in LF, CRLF or CR, also mixed. A bare empty field is NULL, a quoted one the empty string; blanks are
+ *	  kept. An empty line is no record when there are several columns, and a record with a NULL when there is one; empty
+ *	  lines before the header are skipped. A record with another number of values than there are columns, with stray
+ *	  quotes, with bytes that are no characters or longer than STRM_RECORD_LIMIT has a fault, and the next one begins at
+ *	  the next line end outside quotes.
+ *
+ *	  Values point into the buffer: nothing is copied or allocated per record.
+ */
+#include "postgres.h"
+
+#include "mb/pg_wchar.h"
+
+#include "common/errors.h"
+#include "format/csv.h"
+#include "format/csv_scan.h"
+#include "format/input.h"
+#include "strm_privacy.h"
+
+#define HEADER_FIELDS 256		/* a guess */
+#define MAX_UNKNOWN 100
+#define MAX_FAULTS 20			/* of a header, that are told */
+#define NAME_SIZE 100			/* how much of a name is told */
+
+typedef struct StrmCsvReader
+{
+	StrmRecordReader base;
+	StrmByteSource *source;
+	StrmInput	input;
+	StrmCsvScan scan;
+	bool		too_long;		/* the record that was read last */
+	int			ncolumns;
+	int			nwanted;
+	int		   *positions;		/* of the wanted columns; -1: missing */
+	StrmRecordValue *values;
+	uint64		number;
+	uint64		line;			/* on which the next record begins */
+	char		fault[200];
+} StrmCsvReader;
+
+/* A name of the header, to be sorted. */
+typedef struct StrmCsvName
+{
+	const char *text;
+	Size		size;
+	int			position;
+	bool		wanted;
+} StrmCsvName;
+
+/*
+ * Scans one record, which is then at data; false at the end. Of one that is too long only its end is looked for; the
+ * scan then says nothing of its fields.
+ */
+static bool
+strm_csv_reader_scan(StrmCsvReader *self, const char **data)
+{
+	StrmCsvScan *scan = &self->scan;
+	StrmInput  *input = &self->input;
+	StrmCsvStatus status;
+
+	strm_csv_scan_begin(scan);
+	self->too_long = false;
+	while ((status = strm_csv_scan(scan, input->data, input->size, input->whole)) == STRM_CSV_PARTIAL)
+	{
+		if (self->too_long)
+		{
+			strm_input_drop(input, scan->position);
+			scan->position = 0;
+		}
+		if (!strm_input_more(input))
+			self->too_long = scan->skip = true;
+	}
+	*data = input->data;
+	strm_input_drop(input, scan->position);
+	return status == STRM_CSV_RECORD;
+}
+
+/* Is the record an empty line? */
+static inline bool
+strm_csv_reader_blank(const StrmCsvReader *self)
+{
+	const StrmCsvScan *scan = &self->scan;
+
+	return scan->nfields == 1 && !self->too_long && scan->fields[0].size == 0 && !scan->fields[0].quoted;
+}
+
+/* What is wrong with the form of the record that was scanned, the number of its fields apart. */
+static const char *
+strm_csv_reader_bad_form(StrmCsvReader *self, const char *data)
+{
+	if (unlikely(self->too_long))
+	{
+		snprintf(self->fault, sizeof(self->fault), "is longer than %d MiB%s", STRM_RECORD_LIMIT / (1024 * 1024),
+				 self->scan.fault == STRM_CSV_UNTERMINATED ? ", because a quote is never closed" : "");
+		return self->fault;
+	}
+	switch (self->scan.fault)
+	{
+		case STRM_CSV_SOUND:
+			break;
+		case STRM_CSV_STRAY_QUOTE:
+			return "has a quote in a value that does not begin with one";
+		case STRM_CSV_AFTER_QUOTE:
+			return "has text after a closing quote";
+		case STRM_CSV_UNTERMINATED:
+			return "has a quote that is never closed";
+	}
+	return strm_input_fault(&self->input, data, self->scan.position);
+}
+
+/* The text of a field, unquoted in place. */
+static inline const char *
+strm_csv_reader_text(const StrmCsvField *field, const char *data, Size *size)
+{
+	const char *text = data + field->start;
+
+	*size = field->size;
+	if (unlikely(field->doubled))
+		*size = strm_csv_unquote(unconstify(char *, text), field->size);
+	return text;
+}
+
+static bool
+strm_csv_reader_next(StrmRecordReader *base, StrmRecord *record)
+{
+	StrmCsvReader *self = (StrmCsvReader *) base;
+	StrmCsvScan *scan = &self->scan;
+	const char *data;
+
+	for (;;)
+	{
+		if (!strm_csv_reader_scan(self, &data))
+			return false;
+		record->line = self->line;
+		self->line += scan->lines;
+		if (self->ncolumns == 1 || !strm_csv_reader_blank(self))
+			break;
+	}
+
+	record->number = ++self->number;
+	record->values = NULL;
+	record->fault = strm_csv_reader_bad_form(self, data);
+	if (unlikely(record->fault != NULL))
+		return true;
+	if (unlikely(scan->nfields != self->ncolumns))
+	{
+		snprintf(self->fault, sizeof(self->fault), "has %d values, but there are %d columns", scan->nfields,
+				 self->ncolumns);
+		record->fault = self->fault;
+		return true;
+	}
+
+	for (int i = 0; i < self->nwanted; i++)
+	{
+		StrmRecordValue *value = &self->values[i];
+		const StrmCsvField *field;
+
+		if (self->positions[i] < 0)
+			continue;			/* is NULL for ever */
+		field = &scan->fields[self->positions[i]];
+		value->text = strm_csv_reader_text(field, data, &value->size);
+		value->kind = field->size == 0 && !field->quoted ? STRM_RECORD_NULL : STRM_RECORD_TEXT;
+	}
+	record->values = self->values;
+	return true;
+}
+
+static void
+strm_csv_reader_close(StrmRecordReader *base)
+{
+	strm_bytes_close(((StrmCsvReader *) base)->source);
+}
+
+/* Order of names, then of positions. */
+static int
+strm_csv_compare_names(const void *a, const void *b)
+{
+	const StrmCsvName *x = a;
+	const StrmCsvName *y = b;
+	int			order = memcmp(x->text, y->text, Min(x->size, y->size));
+
+	if (order == 0)
+		order = (x->size > y->size) - (x->size < y->size);
+	return order != 0 ? order : (x->position > y->position) - (x->position < y->position);
+}
+
+static int
+strm_csv_compare_positions(const void *a, const void *b)
+{
+	return ((const StrmCsvName *) a)->position - ((const StrmCsvName *) b)->position;
+}
+
+static bool
+strm_csv_same_name(const StrmCsvName *x, const StrmCsvName *y)
+{
+	return x->size == y->size && memcmp(x->text, y->text, x->size) == 0;
+}
+
+/* Notes a fault of the header, while there are not too many. */
+#define strm_csv_header_fault(faults, ...) \
+	do { \
+		if ((faults)->count < MAX_FAULTS) \
+			strm_faults_add((faults), __VA_ARGS__); \
+		else if ((faults)->count++ == MAX_FAULTS) \
+			appendStringInfoString(&(faults)->lines, "\n..."); \
+	} while (0)
+
+/* Raises all that is wrong with names, which are sorted, at once. */
+static void
+strm_csv_reader_check_names(const StrmCsvName *names, int count)
+{
+	StrmFaults	faults;
+
+	strm_faults_init(&faults);
+	for (int i = 0; i < count; i++)
+	{
+		int			first = i;
+
+		if (names[i].size == 0)
+		{
+			strm_csv_header_fault(&faults, "Column %d has no name.", names[i].position + 1);
+			continue;
+		}
+		while (i + 1 < count && strm_csv_same_name(&names[first], &names[i + 1]))
+			i++;
+		if (i > first)
+			strm_csv_header_fault(&faults, "Column \"%.*s\" occurs %d times.",
+								  pg_mbcliplen(names[first].text, (int) names[first].size, NAME_SIZE),
+								  names[first].text, i - first + 1);
+	}
+	strm_faults_raise(&faults, STRM_ERR_ARGUMENT, "the names of columns in the header of the CSV file are not usable",
+					  NULL);
+}
+
+/* Finds the wanted columns among names, which are sorted, and notes the others. */
+static void
+strm_csv_reader_match(StrmCsvReader *self, StrmCsvName *names, int count, const char *const *wanted)
+{
+	bool	   *missing = palloc(self->nwanted * sizeof(bool));
+
+	for (int i = 0; i < self->nwanted; i++)
+	{
+		int			low = 0;
+		int			high = count;
+		Size		size = strlen(wanted[i]);
+
+		while (low < high)
+		{
+			int			middle = low + (high - low) / 2;
+			int			order = memcmp(names[middle].text, wanted[i], Min(names[middle].size, size));
+
+			if (order < 0 || (order == 0 && names[middle].size < size))
+				low = middle + 1;
+			else
+				high = middle;
+		}
+		if (low < count && names[low].size == size && memcmp(names[low].text, wanted[i], size) == 0)
+		{
+			names[low].wanted = true;
+			self->positions[i] = names[low].position;
+		}
+		missing[i] = self->positions[i] < 0;
+	}
+	self->base.missing = missing;
+
+	qsort(names, count, sizeof(StrmCsvName), strm_csv_compare_positions);
+	for (int i = 0; i < count && list_length(self->base.unknown) < MAX_UNKNOWN; i++)
+		if (!names[i].wanted)
+			self->base.unknown = lappend(self->base.unknown, pnstrdup(names[i].text, names[i].size));
+}
+
+/* Scans the header into fields, as many as it has; data is where it is. */
+static void
+strm_csv_reader_scan_header(StrmCsvReader *self, const char **data)
+{
+	StrmCsvScan *scan = &self->scan;
+	const char *fault;
+
+	do
+	{
+		if (!strm_csv_reader_scan(self, data))
+			ereport(ERROR,
+					errcode(STRM_ERR_ARGUMENT),
+					errmsg("the CSV file is empty: it does not even have a header"));
+		self->line += scan->lines;
+	} while (strm_csv_reader_blank(self));
+
+	if (scan->nfields > STRM_RECORD_MAX_COLUMNS && !self->too_long)
+		ereport(ERROR,
+				errcode(STRM_ERR_LIMIT),
+				errmsg("the header of the CSV file has %d columns, more than %d", scan->nfields,
+					   STRM_RECORD_MAX_COLUMNS));
+	fault = strm_csv_reader_bad_form(self, *data);
+	if (fault != NULL)
+		ereport(ERROR,
+				errcode(self->too_long ? STRM_ERR_LIMIT : STRM_ERR_ARGUMENT),
+				errmsg("the header of the CSV file %s", fault));
+
+	if (scan->nfields > scan->max_fields)
+	{
+		Size		size = scan->position;
+
+		scan->max_fields = scan->nfields;
+		scan->fields = repalloc(scan->fields, scan->max_fields * sizeof(StrmCsvField));
+		strm_csv_scan_begin(scan);
+		(void) strm_csv_scan(scan, *data, size, true);
+	}
+}
+
+/* Reads the header. */
+static void
+strm_csv_reader_header(StrmCsvReader *self, const char *const *wanted)
+{
+	StrmCsvName *names;
+	const char *data;
+
+	strm_csv_reader_scan_header(self, &data);
+	self->ncolumns = self->scan.nfields;
+
+	names = palloc0(self->ncolumns * sizeof(StrmCsvName));
+	for (int i = 0; i < self->ncolumns; i++)
+	{
+		names[i].text = strm_csv_reader_text(&self->scan.fields[i], data, &names[i].size);
+		names[i].position = i;
+	}
+	qsort(names, self->ncolumns, sizeof(StrmCsvName), strm_csv_compare_names);
+	strm_csv_reader_check_names(names, self->ncolumns);
+	strm_csv_reader_match(self, names, self->ncolumns, wanted);
+	pfree(names);
+}
+
+StrmRecordReader *
+strm_csv_reader(StrmByteSource *source, const StrmRecordFormat *format, const char *const *wanted, int nwanted)
+{
+	StrmCsvReader *self = palloc0(sizeof(*self));
+
+	self->base.next = strm_csv_reader_next;
+	self->base.close = strm_csv_reader_close;
+	self->base.missing = palloc0(nwanted * sizeof(bool));
+	self->base.empty_is_null = true;
+	self->source = source;
+	self->ncolumns = nwanted;
+	self->nwanted = nwanted;
+	self->positions = palloc(nwanted * sizeof(int));
+	self->values = palloc0(nwanted * sizeof(StrmRecordValue));
+	self->line = 1;
+	for (int i = 0; i < nwanted; i++)
+		self->positions[i] = format->no_header ? i : -1;
+
+	strm_input_init(&self->input, source, format->encoding);
+	strm_csv_scan_init(&self->scan, format->delimiter != '\0' ? format->delimiter : ',');
+	self->scan.max_fields = Max(nwanted, HEADER_FIELDS);
+	self->scan.fields = palloc(self->scan.max_fields * sizeof(StrmCsvField));
+	if (!format->no_header)
+		strm_csv_reader_header(self, wanted);
+	return &self->base;
+}
