@@ -73,8 +73,8 @@ strm_policy_is(const StrmPolicy *policy, const char *name_or_id)
 	return strcmp(policy->name, name_or_id) == 0 || pg_strcasecmp(id, name_or_id) == 0;
 }
 
-void
-strm_catalog_policy(const char *name_or_id, StrmPolicy *policy)
+bool
+strm_catalog_policy_find(const char *name_or_id, StrmPolicy *policy)
 {
 	Relation	table;
 	SysScanDesc scan;
@@ -84,7 +84,7 @@ strm_catalog_policy(const char *name_or_id, StrmPolicy *policy)
 	if (name_or_id == NULL || strcmp(name_or_id, STRM_POLICY_DEFAULT_NAME) == 0)
 	{
 		strm_policy_default(policy);
-		return;
+		return true;
 	}
 
 	table = table_open(strm_catalog_table(STRM_TABLE_POLICY), AccessShareLock);
@@ -96,8 +96,13 @@ strm_catalog_policy(const char *name_or_id, StrmPolicy *policy)
 	}
 	systable_endscan(scan);
 	table_close(table, AccessShareLock);
+	return found;
+}
 
-	if (!found)
+void
+strm_catalog_policy(const char *name_or_id, StrmPolicy *policy)
+{
+	if (!strm_catalog_policy_find(name_or_id, policy))
 		ereport(ERROR,
 				errcode(STRM_ERR_UNDEFINED),
 				errmsg("policy \"%s\" does not exist", name_or_id),

@@ -28,10 +28,10 @@ typedef struct StrmPolicy
 	StrmPolicyState state;
 } StrmPolicy;
 
-/*
- * The policy of that name or uuid; NULL or the default's name: the default. Works for any role. Raises 42704 when there
- * is none.
- */
+/* The policy of that name or uuid; NULL or the default's name: the default. Works for any role. false when none. */
+extern bool strm_catalog_policy_find(const char *name_or_id, StrmPolicy *policy);
+
+/* The same; raises 42704 when there is none. */
 extern void strm_catalog_policy(const char *name_or_id, StrmPolicy *policy);
 
 /* The same, for attaching it to something: raises 55000 unless it is active. */

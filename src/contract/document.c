@@ -8,6 +8,7 @@
 #include "utils/numeric.h"
 
 #include "contract/document.h"
+#include "contract/names.h"
 #include "strm_privacy.h"
 
 /* Only errors about the text become faults; anything else (memory, stack depth, cancellation) stays an error. */
@@ -63,6 +64,27 @@ strm_document_spells(const char *key, int size, const char *name)
 	return i == size;
 }
 
+char *
+strm_document_path(const char *where, const char *name)
+{
+	char	   *column = strm_names_column(name);
+
+	return where[0] == '\0' ? column : psprintf("%s.%s", where, column);
+}
+
+/* A fault of the object where: a member of it, as it is spelled there, is unknown or given twice. */
+static void
+strm_document_misplaced(StrmDocument *document, const char *where, const char *name, int size, bool twice)
+{
+	if (document->by_path)
+		strm_faults_add(document->faults, "%s%s%.*s: %s", where, where[0] == '\0' ? "" : ".", size, name,
+						twice ? "is given twice" : "unknown member");
+	else if (twice)
+		strm_faults_add(document->faults, "%s: member \"%.*s\" is given twice", where, size, name);
+	else
+		strm_faults_add(document->faults, "%s: unknown member \"%.*s\"", where, size, name);
+}
+
 /* One member of an object: the value goes to its place, or there is a fault. */
 static void
 strm_document_member(StrmDocument *document, const JsonbValue *key, const JsonbValue *value, const char *where,
@@ -76,7 +98,7 @@ strm_document_member(StrmDocument *document, const JsonbValue *key, const JsonbV
 		if (!strm_document_spells(name, size, members[i].name))
 			continue;
 		if (members[i].present)
-			strm_faults_add(document->faults, "%s: member \"%.*s\" is given twice", where, size, name);
+			strm_document_misplaced(document, where, name, size, true);
 		else if (members[i].ignored)
 			appendStringInfo(&document->ignored, "%s%.*s", document->ignored.len > 0 ? ", " : "", size, name);
 		else if (value->type != jbvNull)
@@ -86,7 +108,7 @@ strm_document_member(StrmDocument *document, const JsonbValue *key, const JsonbV
 		}
 		return;
 	}
-	strm_faults_add(document->faults, "%s: unknown member \"%.*s\"", where, size, name);
+	strm_document_misplaced(document, where, name, size, false);
 }
 
 void
@@ -110,7 +132,10 @@ strm_document_members(StrmDocument *document, JsonbContainer *object, const char
 static void
 strm_document_mistyped(StrmDocument *document, const StrmMember *member, const char *where, const char *expected)
 {
-	strm_faults_add(document->faults, "%s: member \"%s\" must be %s", where, member->name, expected);
+	if (document->by_path)
+		strm_faults_add(document->faults, "%s: must be %s", strm_document_path(where, member->name), expected);
+	else
+		strm_faults_add(document->faults, "%s: member \"%s\" must be %s", where, member->name, expected);
 }
 
 char *
@@ -139,28 +164,33 @@ strm_document_bool(StrmDocument *document, const StrmMember *member, const char 
 	return member->value.val.boolean;
 }
 
-/*
- * A purpose level; absent means 0, a fault gives -1. Written out as text first: a numeric such as 1e1000 must not
- * raise.
- */
-int
-strm_document_level(StrmDocument *document, const StrmMember *member, const char *where)
+/* Written out as text first: a numeric such as 1e1000 must not raise. */
+bool
+strm_document_integer(const JsonbValue *value, int64 max, int64 *result)
 {
 	char	   *text;
 	char	   *end;
-	long		level = -1;
+
+	if (value->type == jbvNumeric)
+		text = numeric_normalize(value->val.numeric);
+	else if (value->type == jbvString)
+		text = pnstrdup(value->val.string.val, value->val.string.len);
+	else
+		return false;
+	errno = 0;
+	*result = strtoll(text, &end, 10);
+	return errno == 0 && text[0] >= '0' && text[0] <= '9' && *end == '\0' && *result <= max;
+}
+
+/* A purpose level; absent means 0, a fault gives -1. */
+int
+strm_document_level(StrmDocument *document, const StrmMember *member, const char *where)
+{
+	int64		level;
 
 	if (!member->present)
 		return 0;
-	if (member->value.type == jbvNumeric)
-	{
-		text = numeric_normalize(member->value.val.numeric);
-		errno = 0;
-		level = strtol(text, &end, 10);
-		if (errno != 0 || *end != '\0' || level > PG_INT32_MAX)
-			level = -1;
-	}
-	if (level < 0)
+	if (member->value.type != jbvNumeric || !strm_document_integer(&member->value, PG_INT32_MAX, &level))
 	{
 		strm_document_mistyped(document, member, where, "an integer from 0 up");
 		return -1;

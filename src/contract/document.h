@@ -11,11 +11,16 @@
 
 #include "common/errors.h"
 
-/* Where a document's faults go, and the names of members that were accepted without effect. */
+/*
+ * Where a document's faults go, and the names of members that were accepted without effect. by_path: faults name a
+ * member by its path (a.b_c: must be a string), and where is the path of its object, "" at the top; else in words
+ * (the contract: member "bC" must be a string).
+ */
 typedef struct StrmDocument
 {
 	StrmFaults *faults;
 	StringInfoData ignored;
+	bool		by_path;
 } StrmDocument;
 
 /*
@@ -49,6 +54,12 @@ extern bool strm_document_bool(StrmDocument *document, const StrmMember *member,
 extern int	strm_document_level(StrmDocument *document, const StrmMember *member, const char *where);
 extern JsonbContainer *strm_document_object(StrmDocument *document, const StrmMember *member, const char *where);
 extern JsonbContainer *strm_document_array(StrmDocument *document, const StrmMember *member, const char *where);
+
+/* Is value an integer from 0 to max? An integer in a string is one too, as in protobuf's JSON. */
+extern bool strm_document_integer(const JsonbValue *value, int64 max, int64 *result);
+
+/* Path of a member: "encrypted_data.target.file_name" of fileName, in the current context. */
+extern char *strm_document_path(const char *where, const char *name);
 
 /*
  * Calls visit for each object of an array; an element of another kind is a fault. where is "<what> <1-based position>".

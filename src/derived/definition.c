@@ -185,31 +185,14 @@ strm_derived_check_masked_purposes(StrmFaults *faults, const StrmDerivedStream *
 							contract->fields[i].name, contract->fields[i].level);
 }
 
-/* No fault's text has anything of the seed. */
 static void
 strm_derived_check_seed(StrmFaults *faults, const char *seed, bool masks)
 {
-	Size		size;
-
 	if (seed == NULL)
 		return;
 	if (!masks)
 		strm_faults_add(faults, "mask_seed: needs masked_fields");
-	size = strlen(seed);
-	if (size < 1 || size > STRM_MASK_SEED_MAX)
-		strm_faults_add(faults, "mask_seed: must have 1 to %d bytes", STRM_MASK_SEED_MAX);
-	for (Size i = 0; i < size; i++)
-	{
-		unsigned char c = seed[i];
-
-		/* C0, DEL, and C1 controls (U+0080 to U+009F) */
-		if (c < 0x20 || c == 0x7f ||
-			(c == 0xc2 && (unsigned char) seed[i + 1] < 0xa0))
-		{
-			strm_faults_add(faults, "mask_seed: must have printable characters only");
-			break;
-		}
-	}
+	strm_mask_check_seed(faults, "mask_seed", seed);
 }
 
 /* <source>_<p>_<p>, with masked fields <source>_m_<p>_<p> */

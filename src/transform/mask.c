@@ -17,6 +17,27 @@
 #include "transform/mask.h"
 #include "transform/value.h"
 
+void
+strm_mask_check_seed(StrmFaults *faults, const char *what, const char *seed)
+{
+	Size		size = strlen(seed);
+
+	if (size < 1 || size > STRM_MASK_SEED_MAX)
+		strm_faults_add(faults, "%s: must have 1 to %d bytes", what, STRM_MASK_SEED_MAX);
+	for (Size i = 0; i < size; i++)
+	{
+		unsigned char c = seed[i];
+
+		/* C0, DEL, and C1 controls (U+0080 to U+009F) */
+		if (c < 0x20 || c == 0x7f ||
+			(c == 0xc2 && (unsigned char) seed[i + 1] < 0xa0))
+		{
+			strm_faults_add(faults, "%s: must have printable characters only", what);
+			break;
+		}
+	}
+}
+
 /* A seed is bound to its derived stream, so one row's seed cannot be moved to another. */
 static void
 strm_mask_place(const pg_uuid_t *derived_stream, StrmWrapPlace *place)

@@ -8,6 +8,7 @@
 #include "lib/stringinfo.h"
 
 #include "catalog/derived_stream.h"
+#include "common/errors.h"
 #include "crypto/mask.h"
 
 /* An unwrapped seed, in memory that is wiped with its context. */
@@ -20,6 +21,9 @@ typedef struct StrmMaskSeed
 
 /* Characters or bytes a seed may have. */
 #define STRM_MASK_SEED_MAX 1000
+
+/* Adds a fault, which begins with what, for everything that is wrong with a seed; nothing of it is in the fault. */
+extern void strm_mask_check_seed(StrmFaults *faults, const char *what, const char *seed);
 
 /* Wraps a seed for the derived stream of that id; the result is palloc'd. Raises 55000 when sealed. */
 extern bytea *strm_mask_wrap(const pg_uuid_t *derived_stream, const char *seed, Size size);
