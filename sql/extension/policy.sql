@@ -47,4 +47,4 @@ CREATE FUNCTION strm.drop_policy(policy text) RETURNS void
   LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'strm_sql_drop_policy';
 REVOKE ALL ON FUNCTION strm.drop_policy(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION strm.drop_policy(text) TO strm_approver, strm_admin;
-COMMENT ON FUNCTION strm.drop_policy(text) IS 'Drops a draft or archived policy, given by name or id. Errors: 42704 no such policy, 55000 wrong state or still in use by a stream';
+COMMENT ON FUNCTION strm.drop_policy(text) IS 'Drops a draft or archived policy, given by name or id. Errors: 42704 no such policy, 55000 wrong state or still in use by a stream or batch job group';

@@ -64,20 +64,6 @@ CREATE VIEW strm.streams AS
 COMMENT ON VIEW strm.streams IS 'Streams of this database';
 GRANT SELECT ON strm.streams TO strm_member, strm_approver, strm_admin, strm_key_exporter, strm_monitor;
 
-CREATE VIEW strm.data_keys AS
-  SELECT k.key_link, k.owner AS stream_id, s.relation AS stream, k.window_start, k.window_end, NULL::timestamptz AS destroyed_at
-    FROM strm.data_key k
-    LEFT JOIN strm.stream s ON s.id = k.owner
-   WHERE k.owner <> '00000000-0000-0000-0000-000000000000' AND k.copy = (
-           SELECT pg_catalog.min(o.copy) FROM strm.data_key o WHERE o.key_link = k.key_link)
-     AND NOT EXISTS (SELECT FROM strm.data_key_tombstone t WHERE t.key_link = k.key_link)
-  UNION ALL
-  SELECT t.key_link, t.owner, s.relation, NULL, NULL, t.destroyed_at
-    FROM strm.data_key_tombstone t
-    LEFT JOIN strm.stream s ON s.id = t.owner;
-COMMENT ON VIEW strm.data_keys IS 'Data keys (never key material) and destroyed ones: key link, stream, and the window in which the key encrypts new rows';
-GRANT SELECT ON strm.data_keys TO strm_member, strm_approver, strm_admin, strm_key_exporter, strm_monitor;
-
 -- The first master key, if this server has none yet. The function serves this script only.
 CREATE FUNCTION strm.create_master_key() RETURNS void
   LANGUAGE c AS 'MODULE_PATHNAME', 'strm_sql_create_master_key';

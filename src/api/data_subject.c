@@ -25,14 +25,16 @@ PG_FUNCTION_INFO_V1(strm_sql_data_subjects);
 
 #define STRM_SUBJECT_PAGE_MAX 100000
 
-/* Of streams without a policy of their own. */
+/* Of what has no policy of its own. */
 #define STRM_DEFAULT_RETENTION CppAsString2(STRM_POLICY_DEFAULT_DAYS) " days"
 
+/* The end of the policy as strm_catalog_policy_end() has it. */
 static const char key_links_sql[] =
-"SELECT DISTINCT ON (l.key_link) s.relation, l.key_link, k.window_start, k.window_end, "
-"  k.window_start + COALESCE(p.retention, interval '" STRM_DEFAULT_RETENTION "') "
+"SELECT DISTINCT ON (l.key_link) s.relation, g.id, l.key_link, k.window_start, k.window_end, "
+"  (k.window_start AT TIME ZONE 'UTC' + COALESCE(p.retention, interval '" STRM_DEFAULT_RETENTION "')) AT TIME ZONE 'UTC' "
 "FROM strm.data_subject_link l JOIN strm.data_key k ON k.key_link = l.key_link "
-"LEFT JOIN strm.stream s ON s.id = l.owner LEFT JOIN strm.policy p ON p.id = s.policy_id "
+"LEFT JOIN strm.stream s ON s.id = l.owner LEFT JOIN strm.batch_job_group g ON g.id = l.owner "
+"LEFT JOIN strm.policy p ON p.id = COALESCE(s.policy_id, g.policy_id) "
 "WHERE l.subject_hash = $1 AND l.subject <> '' "
 "AND NOT EXISTS (SELECT FROM strm.data_key_tombstone t WHERE t.key_link = l.key_link) "
 "ORDER BY l.key_link";
@@ -60,11 +62,11 @@ strm_data_subject_put_key_links(ReturnSetInfo *result, text *subject)
 	rows = strm_registry_select(key_links_sql, 1, types, args, NULL);
 	for (uint64 i = 0; i < rows->n; i++)
 	{
-		Datum		values[6];
-		bool		nulls[6] = {false};
+		Datum		values[7];
+		bool		nulls[7] = {false};
 
 		values[0] = PointerGetDatum(subject);
-		for (int j = 0; j < 5; j++)
+		for (int j = 0; j < rows->ncolumns; j++)
 		{
 			values[j + 1] = rows->values[i * rows->ncolumns + j];
 			nulls[j + 1] = rows->nulls[i * rows->ncolumns + j];

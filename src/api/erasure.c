@@ -8,6 +8,9 @@
  *	  trigger or rule of a user runs with other rights. The subject's id is taken out of its link then, but the link
  *	  stays: a transaction that was writing a row of that subject may rely on it, and what it commits later can be found
  *	  and erased by another call.
+ *
+ *	  Files that batch jobs have written are out of reach. Of a batch job group's key link that serves others, too, only
+ *	  the subject's id is taken out: then the key goes with the last of the others, and until then each call says so.
  */
 #include "postgres.h"
 
@@ -36,14 +39,15 @@ typedef struct StrmErasure
 {
 	int64		destroyed;		/* key links */
 	int64		deleted;		/* rows under shared key links */
-	int64		shared;			/* shared key links */
+	int64		shared;			/* shared key links of streams */
+	int64		shared_files;	/* shared key links of batch job groups */
 } StrmErasure;
 
 static const char links_sql[] =
 "SELECT l.key_link, l.owner, "
 "  EXISTS (SELECT FROM strm.data_subject_link o WHERE o.key_link = l.key_link AND o.subject_hash <> $1"
 "          AND o.subject <> ''), "
-"  l.listed "
+"  l.listed, EXISTS (SELECT FROM strm.batch_job_group g WHERE g.id = l.owner) "
 "FROM (SELECT key_link, owner, pg_catalog.bool_or(subject <> '') AS listed FROM strm.data_subject_link "
 "      WHERE subject_hash = $1 GROUP BY key_link, owner) l "
 "WHERE NOT EXISTS (SELECT FROM strm.data_key_tombstone t WHERE t.key_link = l.key_link) ORDER BY l.key_link";
@@ -65,6 +69,17 @@ strm_erasure_destroy(const pg_uuid_t *key_link, const pg_uuid_t *owner)
 					   key_link, owner);
 	strm_erasure_write("DELETE FROM strm.data_key WHERE key_link = $1", key_link, NULL);
 	strm_erasure_write("DELETE FROM strm.data_subject_link WHERE key_link = $1", key_link, NULL);
+}
+
+/* Takes the subject out of a key link. */
+static void
+strm_erasure_unlist(const pg_uuid_t *key_link, const pg_uuid_t *hash)
+{
+	strm_erasure_write("UPDATE strm.data_subject_link SET subject = ''"
+					   " WHERE key_link = $1 AND subject_hash = $2 AND subject <> ''",
+					   key_link, hash);
+	/* sessions remember which subjects are registered: the next row of this one must be registered again */
+	strm_catalog_move_generation();
 }
 
 /*
@@ -158,6 +173,25 @@ strm_erasure_delete_rows(const StrmStream *stream, const pg_uuid_t *key_link, te
 	return deleted;
 }
 
+/*
+ * Erases a subject from a key link that serves others, too: from the stream, and from the link. listed: the link has
+ * the subject's id.
+ */
+static void
+strm_erasure_shared(const pg_uuid_t *key_link, const pg_uuid_t *owner, text *subject, const pg_uuid_t *hash,
+					bool listed, StrmErasure *erasure)
+{
+	StrmStream *stream = strm_catalog_stream(owner);
+	uint64		deleted = 0;
+
+	if (stream != NULL && stream->contract->subject_field >= 0)
+		deleted = strm_erasure_delete_rows(stream, key_link, subject);
+	erasure->deleted += deleted;
+	if (deleted > 0 || listed)
+		erasure->shared++;
+	strm_erasure_unlist(key_link, hash);
+}
+
 /* Erases one subject. */
 static void
 strm_erasure_subject(text *subject, StrmErasure *erasure)
@@ -175,28 +209,36 @@ strm_erasure_subject(text *subject, StrmErasure *erasure)
 	{
 		Datum	   *row = &links->values[i * links->ncolumns];
 		pg_uuid_t  *key_link = DatumGetUUIDP(row[0]);
-		StrmStream *stream;
-		uint64		deleted;
+		pg_uuid_t  *owner = DatumGetUUIDP(row[1]);
 
 		if (!DatumGetBool(row[2]))
 		{
-			strm_erasure_destroy(key_link, DatumGetUUIDP(row[1]));
+			strm_erasure_destroy(key_link, owner);
 			erasure->destroyed++;
-			continue;
 		}
-		stream = strm_catalog_stream(DatumGetUUIDP(row[1]));
-		deleted = 0;
-		if (stream != NULL && stream->contract->subject_field >= 0)
-			deleted = strm_erasure_delete_rows(stream, key_link, subject);
-		erasure->deleted += deleted;
-		if (deleted > 0 || DatumGetBool(row[3]))
-			erasure->shared++;
-		strm_erasure_write("UPDATE strm.data_subject_link SET subject = ''"
-						   " WHERE key_link = $1 AND subject_hash = $2 AND subject <> ''",
-						   key_link, &hash);
-		/* sessions remember which subjects are registered: the next row of this one must be registered again */
-		strm_catalog_move_generation();
+		else if (DatumGetBool(row[4]))
+		{
+			strm_erasure_unlist(key_link, &hash);
+			erasure->shared_files++;
+		}
+		else
+			strm_erasure_shared(key_link, owner, subject, &hash, DatumGetBool(row[3]), erasure);
 	}
+}
+
+static void
+strm_erasure_report(const StrmErasure *erasure)
+{
+	if (erasure->shared > 0)
+		ereport(NOTICE,
+				errmsg("%lld key links serve other data subjects too and were kept", (long long) erasure->shared),
+				errdetail("%lld rows of the data subjects were deleted instead.", (long long) erasure->deleted));
+	if (erasure->shared_files > 0)
+		ereport(NOTICE,
+				errmsg("%lld key links of batch job groups serve other data subjects too and were kept",
+					   (long long) erasure->shared_files),
+				errdetail("Values of the data subjects in files of these groups can still be decrypted."),
+				errhint("Delete them there. A key is destroyed with the last data subject it serves."));
 }
 
 /* strm.delete_data_subjects(VARIADIC subjects text[]) */
@@ -215,9 +257,6 @@ strm_sql_delete_data_subjects(PG_FUNCTION_ARGS)
 			strm_erasure_subject(DatumGetTextPP(subjects[i]), &erasure);
 	}
 	strm_erasure_sweep();
-	if (erasure.shared > 0)
-		ereport(NOTICE,
-				errmsg("%lld key links serve other data subjects too and were kept", (long long) erasure.shared),
-				errdetail("%lld rows of the data subjects were deleted instead.", (long long) erasure.deleted));
+	strm_erasure_report(&erasure);
 	PG_RETURN_INT64(erasure.destroyed);
 }

@@ -14,6 +14,7 @@
 #include "catalog/policy.h"
 #include "catalog/registry.h"
 #include "common/errors.h"
+#include "common/uuid.h"
 #include "strm_privacy.h"
 
 PG_FUNCTION_INFO_V1(strm_sql_create_policy);
@@ -152,8 +153,8 @@ strm_sql_archive_policy(PG_FUNCTION_ARGS)
 }
 
 /*
- * Raises if a stream has the policy. A stream that is being created holds the row with FOR KEY SHARE (create_stream):
- * waits for it, so that the second statement sees it.
+ * Raises if a stream or batch job group has the policy. One that is being created holds the row with FOR KEY SHARE:
+ * waits for it, so that the statements after that see it.
  */
 static void
 strm_policy_check_unused(StrmPolicy *policy)
@@ -170,6 +171,12 @@ strm_policy_check_unused(StrmPolicy *policy)
 				errcode(STRM_ERR_STATE),
 				errmsg("policy \"%s\" cannot be dropped", policy->name),
 				errdetail("Stream \"%s\" has it.", get_rel_name(DatumGetObjectId(result))));
+	if (strm_registry_fetch("SELECT id FROM strm.batch_job_group WHERE policy_id = $1 LIMIT 1",
+							STRM_REGISTRY_ARGS(&args), &result, &isnull))
+		ereport(ERROR,
+				errcode(STRM_ERR_STATE),
+				errmsg("policy \"%s\" cannot be dropped", policy->name),
+				errdetail("Batch job group %s has it.", strm_uuid_text(DatumGetUUIDP(result))));
 }
 
 /* strm.drop_policy(policy text) RETURNS void */

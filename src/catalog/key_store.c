@@ -19,6 +19,7 @@
 #include "access/xact.h"
 #include "catalog/indexing.h"
 #include "executor/tuptable.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
@@ -264,6 +265,48 @@ bool
 strm_key_store_find_lookup(const pg_uuid_t *lookup, StrmKeyRow *row)
 {
 	return strm_key_store_find_by(STRM_INDEX_DATA_KEY_LOOKUP, KEY_LOOKUP, lookup, row);
+}
+
+/* Is the key owner's, and was it made at least_link or later, or does its window start at since or later? */
+static bool
+strm_key_store_selects(const Datum *values, const pg_uuid_t *owner, const pg_uuid_t *least_link, TimestampTz since)
+{
+	return memcmp(DatumGetUUIDP(values[KEY_OWNER - 1])->data, owner->data, UUID_LEN) == 0 &&
+		(DatumGetTimestampTz(values[KEY_WINDOW_START - 1]) >= since ||
+		 memcmp(DatumGetUUIDP(values[KEY_LINK - 1])->data, least_link->data, UUID_LEN) >= 0);
+}
+
+/* Not by SQL: the planner, which may know nothing of many new keys, would sort them all for every page. */
+int
+strm_key_store_links(const pg_uuid_t *owner, const pg_uuid_t *after, const pg_uuid_t *least_link, TimestampTz since,
+					 pg_uuid_t *links, int size)
+{
+	Relation	keys = table_open(strm_catalog_table(STRM_TABLE_DATA_KEY), AccessShareLock);
+	Relation	index = index_open(strm_catalog_index(STRM_INDEX_DATA_KEY), AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	int			n = 0;
+
+	ScanKeyInit(&key, KEY_LINK, BTGreaterStrategyNumber, F_UUID_GT, UUIDPGetDatum(after));
+	scan = systable_beginscan_ordered(keys, index, NULL, 1, &key);
+	while (n < size && HeapTupleIsValid(tuple = systable_getnext_ordered(scan, ForwardScanDirection)))
+	{
+		Datum		values[KEY_NATTS];
+		bool		nulls[KEY_NATTS];
+
+		CHECK_FOR_INTERRUPTS();
+		heap_deform_tuple(tuple, RelationGetDescr(keys), values, nulls);
+		if (!strm_key_store_selects(values, owner, least_link, since))
+			continue;
+		/* rows of one key link are neighbours */
+		if (n == 0 || memcmp(links[n - 1].data, DatumGetUUIDP(values[KEY_LINK - 1])->data, UUID_LEN) != 0)
+			links[n++] = *DatumGetUUIDP(values[KEY_LINK - 1]);
+	}
+	systable_endscan_ordered(scan);
+	index_close(index, AccessShareLock);
+	table_close(keys, AccessShareLock);
+	return n;
 }
 
 bool

@@ -47,6 +47,14 @@ extern bool strm_key_store_find(const pg_uuid_t *key_link, StrmKeyRow *row);
 /* Was the key of that link destroyed? */
 extern bool strm_key_store_is_destroyed(const pg_uuid_t *key_link);
 
+/*
+ * The next key links of owner, ascending, after the given one: those made at least_link or later, and those whose
+ * window starts at since or later. Puts at most size of them into links and returns how many; fewer than size: there
+ * are no more. Destroyed keys may be among them.
+ */
+extern int	strm_key_store_links(const pg_uuid_t *owner, const pg_uuid_t *after, const pg_uuid_t *least_link,
+								 TimestampTz since, pg_uuid_t *links, int size);
+
 /* Registers the subject under key_link unless a row that will stay does so already; true when that row is committed. */
 extern bool strm_key_store_add_subject(const pg_uuid_t *key_link, const pg_uuid_t *subject_hash, const pg_uuid_t *owner,
 									   const bytea *subject, int64 copy);

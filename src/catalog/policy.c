@@ -9,6 +9,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
@@ -119,4 +120,12 @@ strm_catalog_policy_active(const char *name_or_id, StrmPolicy *policy)
 				errmsg("policy \"%s\" is not active", policy->name),
 				errdetail("It is %s.", state_names[policy->state]),
 				errhint("Use strm.activate_policy()."));
+}
+
+/* A timestamp without time zone is of UTC here. */
+TimestampTz
+strm_catalog_policy_end(const StrmPolicy *policy, TimestampTz start)
+{
+	return DatumGetTimestamp(DirectFunctionCall2(timestamp_pl_interval, TimestampGetDatum(start),
+												 IntervalPGetDatum(&policy->retention)));
 }

@@ -62,6 +62,11 @@ INSERT INTO may_execute VALUES
   -- an INSERT and a SELECT with the caller's rights
   ('strm.ingest(regclass,jsonb)', 'P'),
   ('strm.events(regclass,timestamp with time zone,integer)', 'P'),
+  -- keys in clear: nobody's but the exporter's
+  ('strm.export_keys(regclass,timestamp with time zone)', 'k'),
+  ('strm.export_keys(uuid,timestamp with time zone)', 'k'),
+  ('strm.export_keys(text,timestamp with time zone)', 'k'),
+  ('strm.export_keys_of(regclass,uuid,timestamp with time zone)', 'k'),
   -- called by nobody
   ('strm.invalidate_cache()', ''),
   ('strm.guard_command_start()', ''),
