@@ -22,6 +22,7 @@
 #include "connect/connector.h"
 #include "connect/database.h"
 #include "connect/directory.h"
+#include "connect/s3.h"
 #include "keys/master_key.h"
 #include "strm_privacy.h"
 
@@ -32,6 +33,8 @@
 static const StrmConnectorKind *const kinds[] = {
 	&strm_database_kind,
 	&strm_directory_kind,
+	&strm_gcs_kind,
+	&strm_s3_kind,
 };
 
 const StrmConnectorKind *

@@ -114,7 +114,7 @@ extern const char *strm_http_error_code(const StrmHttpResponse *response);
 #define strm_http_succeeded(response) ((response)->status >= 200 && (response)->status < 300)
 
 /*
- * Raises the error that an answer means: STRM_ERR_REFUSED for 401 and 403, STRM_ERR_MISSING for 404,
+ * Raises the error that an answer means: STRM_ERR_REFUSED for 401, 403 and expired tokens, STRM_ERR_MISSING for 404,
  * STRM_ERR_DUPLICATE for 409 and 412, else STRM_ERR_STORE.
  */
 pg_noreturn extern void strm_http_raise(StrmHttp *http, const StrmHttpRequest *request,

@@ -391,13 +391,22 @@ strm_http_try(StrmHttp *http, StrmHttpRequest *request)
 	return response;
 }
 
+/* Does the store refuse credentials? S3 answers 400 for tokens that have expired. */
+static bool
+strm_http_is_refusal(int status, const char *code)
+{
+	return status == 401 || status == 403 ||
+		(status == 400 && (strcmp(code, "ExpiredToken") == 0 || strcmp(code, "InvalidToken") == 0 ||
+						   strcmp(code, "TokenRefreshRequired") == 0));
+}
+
 void
 strm_http_raise(StrmHttp *http, const StrmHttpRequest *request, const StrmHttpResponse *response)
 {
 	const char *connector = http->connector->name;
 	const char *code = strm_http_error_code(response);
 	int			status = response->status;
-	bool		refused = status == 401 || status == 403;
+	bool		refused = strm_http_is_refusal(status, code);
 	int			sqlstate = refused ? STRM_ERR_REFUSED : status == 404 ? STRM_ERR_MISSING :
 		status == 409 || status == 412 ? STRM_ERR_DUPLICATE : STRM_ERR_STORE;
 	char	   *detail = psprintf("The store answered %d%s%s.", status, code[0] != '\0' ? " " : "", code);
