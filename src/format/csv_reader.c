@@ -3,10 +3,11 @@
  *	  Records of CSV: RFC 4180, and what files in the wild have besides.
  *
  *	  Lines end in LF, CRLF or CR, also mixed. A bare empty field is NULL, a quoted one the empty string; blanks are
- *	  kept. An empty line is no record when there are several columns, and a record with a NULL when there is one; empty
- *	  lines before the header are skipped. A record with another number of values than there are columns, with stray
- *	  quotes, with bytes that are no characters or longer than STRM_RECORD_LIMIT has a fault, and the next one begins at
- *	  the next line end outside quotes.
+ *	  kept. A line with nothing but blanks is no record when there are several columns, and one when there is one
+ *	  column; before the header it is always skipped. A record with another number of values than there are columns,
+ *	  with text after a closing quote, with bytes that are no characters or longer than STRM_RECORD_LIMIT has a fault,
+ *	  and the next one begins at the next line end outside quotes. A quote that is never closed takes all that follows
+ *	  with it.
  *
  *	  Values point into the buffer: nothing is copied or allocated per record.
  */
@@ -78,15 +79,6 @@ strm_csv_reader_scan(StrmCsvReader *self, const char **data)
 	return status == STRM_CSV_RECORD;
 }
 
-/* Is the record an empty line? */
-static inline bool
-strm_csv_reader_blank(const StrmCsvReader *self)
-{
-	const StrmCsvScan *scan = &self->scan;
-
-	return scan->nfields == 1 && !self->too_long && scan->fields[0].size == 0 && !scan->fields[0].quoted;
-}
-
 /* What is wrong with the form of the record that was scanned, the number of its fields apart. */
 static const char *
 strm_csv_reader_bad_form(StrmCsvReader *self, const char *data)
@@ -101,8 +93,6 @@ strm_csv_reader_bad_form(StrmCsvReader *self, const char *data)
 	{
 		case STRM_CSV_SOUND:
 			break;
-		case STRM_CSV_STRAY_QUOTE:
-			return "has a quote in a value that does not begin with one";
 		case STRM_CSV_AFTER_QUOTE:
 			return "has text after a closing quote";
 		case STRM_CSV_UNTERMINATED:
@@ -136,7 +126,7 @@ strm_csv_reader_next(StrmRecordReader *base, StrmRecord *record)
 			return false;
 		record->line = self->line;
 		self->line += scan->lines;
-		if (self->ncolumns == 1 || !strm_csv_reader_blank(self))
+		if (likely(scan->nfields > 1) || self->ncolumns == 1 || !strm_csv_scan_blank(scan, data))
 			break;
 	}
 
@@ -286,7 +276,7 @@ strm_csv_reader_scan_header(StrmCsvReader *self, const char **data)
 					errcode(STRM_ERR_ARGUMENT),
 					errmsg("the CSV file is empty: it does not even have a header"));
 		self->line += scan->lines;
-	} while (strm_csv_reader_blank(self));
+	} while (strm_csv_scan_blank(scan, *data));
 
 	if (scan->nfields > STRM_RECORD_MAX_COLUMNS && !self->too_long)
 		ereport(ERROR,

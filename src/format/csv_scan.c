@@ -3,8 +3,9 @@
  *	  The scanner of CSV: one pass, one look at each byte, no copy.
  *
  *	  It can stop at any byte and go on with more data. A quote inside quotes and a CR are left unread until the byte
- *	  after them is known, so the state is one of four and nothing looks back. Faults do not stop it: after one, quotes
- *	  are ordinary characters up to the next delimiter, so the records after a bad one are read.
+ *	  after them is known, so the state is one of four and nothing looks back. In a field that does not begin with a
+ *	  quote quotes are ordinary characters. Text after a closing quote is a fault; the rest of the field is then read as
+ *	  if it had not begun with one, so the records after a bad one are found.
  */
 #include <string.h>
 
@@ -28,7 +29,7 @@ strm_csv_scan_init(StrmCsvScan *scan, char delimiter)
 	memset(scan, 0, sizeof(*scan));
 	scan->delimiter = delimiter;
 	scan->stops[(unsigned char) delimiter] = STOP_PLAIN;
-	scan->stops['"'] = STOP_PLAIN | STOP_QUOTED;
+	scan->stops['"'] = STOP_QUOTED;
 	scan->stops['\n'] = STOP_PLAIN | STOP_QUOTED;
 	scan->stops['\r'] = STOP_PLAIN | STOP_QUOTED;
 }
@@ -203,7 +204,7 @@ strm_csv_scan(StrmCsvScan *scan, const char *data, size_t size, bool whole)
 		}
 		else
 		{
-			strm_csv_fault(scan, quoted ? STRM_CSV_AFTER_QUOTE : STRM_CSV_STRAY_QUOTE);
+			strm_csv_fault(scan, STRM_CSV_AFTER_QUOTE);
 			scan->state = IN_PLAIN;
 			p++;
 		}
@@ -211,6 +212,19 @@ strm_csv_scan(StrmCsvScan *scan, const char *data, size_t size, bool whole)
 
 	scan->position = (size_t) (p - data);
 	return whole ? strm_csv_scan_end(scan, size) : STRM_CSV_PARTIAL;
+}
+
+bool
+strm_csv_scan_blank(const StrmCsvScan *scan, const char *data)
+{
+	const StrmCsvField *field = scan->fields;
+
+	if (scan->nfields != 1 || scan->skip || field->quoted)
+		return false;
+	for (uint32_t i = 0; i < field->size; i++)
+		if (data[field->start + i] != ' ' && data[field->start + i] != '\t')
+			return false;
+	return true;
 }
 
 size_t

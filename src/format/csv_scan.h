@@ -19,7 +19,6 @@ typedef enum StrmCsvStatus
 typedef enum StrmCsvFault
 {
 	STRM_CSV_SOUND,
-	STRM_CSV_STRAY_QUOTE,		/* a quote in a field that does not begin with one */
 	STRM_CSV_AFTER_QUOTE,		/* text after a closing quote */
 	STRM_CSV_UNTERMINATED		/* the data end inside quotes */
 } StrmCsvFault;
@@ -67,6 +66,9 @@ extern void strm_csv_scan_begin(StrmCsvScan *scan);
  * of one empty field. Data are below 4 GB, except of a record that is skipped.
  */
 extern StrmCsvStatus strm_csv_scan(StrmCsvScan *scan, const char *data, size_t size, bool whole);
+
+/* Is the record, which begins at data, a line with nothing but blanks? Not if it is skipped. */
+extern bool strm_csv_scan_blank(const StrmCsvScan *scan, const char *data);
 
 /* Makes each pair of quotes one, in place; the new size. */
 extern size_t strm_csv_unquote(char *text, size_t size);
