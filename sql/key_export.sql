@@ -87,15 +87,36 @@ SET ROLE regress_strm_admin;
 SELECT * FROM leak;
 RESET ROLE;
 
--- groups of batch jobs: a policy that one has cannot be dropped
-INSERT INTO strm.batch_job_group (id, owner, policy_id) VALUES ('00000000-0000-0000-0000-00000000000a', 'regress_strm_admin', :'policy');
-SELECT count(*) FROM strm.export_keys(batch_job_group => '00000000-0000-0000-0000-00000000000a');
+-- keys of a batch job group: here those of a stream that is dropped, whose id the group gets
+SELECT strm.create_stream('files', contract => 'export/visit/1.0.0');
+INSERT INTO files (session, who) VALUES ('f1', 'dan'), ('f2', 'dan'), ('f2', 'eve'), ('f3', 'eve'), ('f4', 'fay'), ('f5', 'gus'), ('f5', 'hal');
+SELECT id AS batch_group FROM strm.streams WHERE stream = 'files'::regclass \gset
+DROP TABLE files;
+INSERT INTO strm.batch_job_group (id, owner, policy_id) VALUES (:'batch_group', 'regress_strm_admin', :'policy');
+SELECT count(*), count(DISTINCT encryption_key) AS keys, bool_and(policy_id = :'policy') AS policy FROM strm.export_keys(:'batch_group');
+SELECT bool_and(e.expires_at = floor(1000 * extract(epoch FROM ((k.window_start AT TIME ZONE 'UTC') + interval '6 months') AT TIME ZONE 'UTC')))
+  FROM strm.export_keys(batch_job_group => :'batch_group') AS e JOIN strm.data_keys AS k USING (key_link);
+SELECT count(*), bool_and(stream IS NULL AND stream_id IS NULL AND destroyed_at IS NULL) AS of_no_stream FROM strm.data_keys WHERE batch_job_group = :'batch_group';
+SELECT subject, stream, batch_job_group = :'batch_group' AS batch_group, expires_at = (window_start AT TIME ZONE 'UTC' + interval '6 months') AT TIME ZONE 'UTC' AS expires
+  FROM strm.data_subject_key_links('dan', 'eve', 'nobody') ORDER BY 1;
+-- a key link that serves others too is kept, and each call says so; it goes with the last of them
+SELECT strm.delete_data_subjects('dan');
+SELECT strm.delete_data_subjects('dan');
+SELECT count(*) FROM strm.data_subject_key_links('dan', 'eve');
+SELECT strm.delete_data_subjects('eve', 'dan');
+-- or with all of them at once
+SELECT strm.delete_data_subjects('gus', 'hal');
+SELECT destroyed_at IS NOT NULL AS destroyed, count(*) FROM strm.data_keys WHERE batch_job_group = :'batch_group' AND stream_id IS NULL GROUP BY 1 ORDER BY 1;
+SELECT count(*) FROM strm.export_keys(:'batch_group'::uuid);
+
+-- a policy that a group has cannot be dropped
 SET client_min_messages = warning;
 RESET search_path;
 DROP SCHEMA export_keys CASCADE;
 SELECT strm.archive_policy('half a year');
+\set VERBOSITY terse
 SELECT strm.drop_policy('half a year');
-DELETE FROM strm.batch_job_group WHERE id = '00000000-0000-0000-0000-00000000000a';
+DELETE FROM strm.batch_job_group WHERE id = :'batch_group';
 SELECT strm.drop_policy('half a year');
 DROP VIEW leak;
 DROP TABLE exported;

@@ -25,6 +25,7 @@
 #include "utils/lsyscache.h"
 
 #include "catalog/cache.h"
+#include "catalog/key_store.h"
 #include "catalog/registry.h"
 #include "catalog/stream.h"
 #include "common/errors.h"
@@ -40,7 +41,7 @@ typedef struct StrmErasure
 	int64		destroyed;		/* key links */
 	int64		deleted;		/* rows under shared key links */
 	int64		shared;			/* shared key links of streams */
-	int64		shared_files;	/* shared key links of batch job groups */
+	List	   *shared_files;	/* shared key links of batch job groups, one for each subject */
 } StrmErasure;
 
 static const char links_sql[] =
@@ -219,24 +220,33 @@ strm_erasure_subject(text *subject, StrmErasure *erasure)
 		else if (DatumGetBool(row[4]))
 		{
 			strm_erasure_unlist(key_link, &hash);
-			erasure->shared_files++;
+			erasure->shared_files = lappend(erasure->shared_files, key_link);
 		}
 		else
 			strm_erasure_shared(key_link, owner, subject, &hash, DatumGetBool(row[3]), erasure);
 	}
 }
 
+/* What was shared with a subject that was erased later in the same call is destroyed by now. */
 static void
 strm_erasure_report(const StrmErasure *erasure)
 {
+	int64		shared_files = 0;
+	ListCell   *cell;
+
+	foreach(cell, erasure->shared_files)
+	{
+		if (!strm_key_store_is_destroyed(lfirst(cell)))
+			shared_files++;
+	}
 	if (erasure->shared > 0)
 		ereport(NOTICE,
 				errmsg("%lld key links serve other data subjects too and were kept", (long long) erasure->shared),
 				errdetail("%lld rows of the data subjects were deleted instead.", (long long) erasure->deleted));
-	if (erasure->shared_files > 0)
+	if (shared_files > 0)
 		ereport(NOTICE,
 				errmsg("%lld key links of batch job groups serve other data subjects too and were kept",
-					   (long long) erasure->shared_files),
+					   (long long) shared_files),
 				errdetail("Values of the data subjects in files of these groups can still be decrypted."),
 				errhint("Delete them there. A key is destroyed with the last data subject it serves."));
 }

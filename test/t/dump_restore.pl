@@ -45,11 +45,22 @@ INSERT INTO "Über ""alles""" (strm_consent_levels, session, customer_id, age) S
 INSERT INTO parted (strm_consent_levels, session, customer_id) SELECT '{1}', 's' || i, 'c' || i % 3 FROM generate_series(1, 20) AS i;
 SELECT strm.delete_data_subjects('c19');});
 
+# Keys of a batch job group: those of a stream that is dropped, whose id the group gets.
+my $group = $source->safe_psql('shop', q{
+SET search_path = "Läden";
+SELECT strm.create_stream('files', contract => 'acme/click/1.0.0') \g /dev/null
+INSERT INTO files (session, customer_id) SELECT 's' || i, 'grouped' || i % 3 FROM generate_series(1, 9) AS i;
+SELECT id FROM strm.streams WHERE stream = 'files'::regclass;
+DROP TABLE files;});
+$source->safe_psql('shop', qq{INSERT INTO strm.batch_job_group (id, owner, policy_id)
+SELECT '$group', 'shop', id FROM strm.policies WHERE name = 'short'});
+
 my @tables = ('clicks', '"Über ""alles"""', 'parted');
 my @views = ('clicks_1_2', 'masked', '"up to 7"', 'parted_1');
 my %definitions = (
 	purposes => 'SELECT * FROM strm.purposes', policies => 'SELECT * FROM strm.policies', contracts => 'SELECT * FROM strm.data_contracts',
 	streams => 'SELECT * FROM strm.streams', derived => 'SELECT * FROM strm.derived_streams',
+	groups => 'SELECT * FROM strm.batch_job_group', 'exported keys' => "SELECT * FROM strm.export_keys('$group'::uuid)",
 	keys => 'SELECT * FROM strm.data_key', tombstones => 'SELECT * FROM strm.data_key_tombstone', subjects => 'SELECT * FROM strm.data_subject_link',
 	relations => q{SELECT oid::regclass, relkind, relowner::regrole, relreplident, reloptions, pg_get_partkeydef(oid), pg_get_expr(relpartbound, oid),
 		(SELECT string_agg(a::text, ',' ORDER BY a::text) FROM unnest(relacl) AS a) FROM pg_class WHERE relnamespace = '"Läden"'::regnamespace AND relkind IN ('r', 'p', 'v', 'i', 'I')},
@@ -103,6 +114,9 @@ SELECT strm.create_data_contract('acme/new/1.0.0', '{"nodes": [{"type": "STRING"
 SELECT count(*) FROM strm.data_subject_key_links('new');
 SQL
 	is($added, "s1|new\n1\n1\nt\n1", "$name: new rows, under the keys that were there; new definitions");
+	is(sql($node, $database, "SELECT count(*) FROM strm.export_keys('$group'); SELECT strm.delete_data_subjects('grouped0');
+		SELECT count(*) FROM strm.export_keys('$group'); SELECT count(*) FROM strm.data_keys WHERE batch_job_group = '$group' AND destroyed_at IS NOT NULL"),
+		"9\n3\n6\n3", "$name: keys of a batch job group can be exported and erased");
 	my ($rc, $out, $err) = $node->psql($database, q{UPDATE "Läden".clicks SET url = 'x'});
 	like($err, qr/rows of stream "clicks" cannot be updated/, "$name: the triggers are in force");
 }

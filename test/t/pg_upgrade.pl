@@ -23,6 +23,7 @@ SQL
 my $stored = strm_row_hash($old, 'clicks');
 my $revealed = strm_row_hash($old, 'clicks_1');
 my $masked = strm_row_hash($old, 'clicks_m_1');
+my $exported = strm_row_hash($old, "strm.export_keys('clicks')");
 $old->stop;
 
 my $new = strm_node('new', key_file => $key_file, start => 0);
@@ -37,6 +38,7 @@ $new->start;
 is(strm_row_hash($new, 'clicks'), $stored, 'rows as they were sealed');
 is(strm_row_hash($new, 'clicks_1'), $revealed, 'and revealed as before');
 is(strm_row_hash($new, 'clicks_m_1'), $masked, 'and masked as before');
+is(strm_row_hash($new, "strm.export_keys('clicks')"), $exported, 'keys are exported as before');
 $new->safe_psql('postgres', q{INSERT INTO clicks (strm_consent_levels, session, customer, url) VALUES ('{1}', 's1', 'c1', 'new')});
 is($new->safe_psql('postgres', q{SELECT count(*), count(DISTINCT strm_key_link) FROM clicks_1 WHERE session = 's1'}), '11|1',
 	'a new row has the key of its session');
