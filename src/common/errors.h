@@ -19,6 +19,8 @@
 #define STRM_ERR_REQUIRED ERRCODE_NOT_NULL_VIOLATION	/* 23502 */
 /* a value is not of its field's type */
 #define STRM_ERR_TYPE ERRCODE_INVALID_TEXT_REPRESENTATION	/* 22P02 */
+/* a text is no timestamp of its format */
+#define STRM_ERR_TIMESTAMP ERRCODE_INVALID_DATETIME_FORMAT	/* 22007 */
 /* a seal or ciphertext is not authentic, or a key is lost */
 #define STRM_ERR_FORGED ERRCODE_DATA_CORRUPTED	/* XX001 */
 /* the caller may not do this */
