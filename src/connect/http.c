@@ -20,6 +20,7 @@
 #include "utils/timestamp.h"
 
 #include "common/secret.h"
+#include "connect/address.h"
 #include "connect/http_transfer.h"
 #include "guc/guc.h"
 #include "strm_privacy.h"
@@ -122,60 +123,13 @@ strm_http_on_body(char *data, size_t size, size_t count, void *arg)
 	return n;
 }
 
-/* IPv4 addresses: why address (host byte order) may not be reached, or NULL. */
-static const char *
-strm_http_refuse_ipv4(const StrmHttpTransfer *transfer, uint32 address)
-{
-	bool		local = (address >> 24) == 127 || (address >> 24) == 0;
-
-	if ((address >> 16) == 0xa9fe)	/* 169.254/16 */
-		return "its address is link-local";
-	if (address == 0xa83f8110)	/* 168.63.129.16: a cloud's agent of the machine itself */
-		return "its address is that of a metadata service";
-	if (local && !transfer->http->connector->trusted)
-		return "its address is this machine's own, which is for connectors made by an administrator";
-	if (!local && transfer->local_only)
-		return "its address is not this machine's own, and that needs https";
-	return NULL;
-}
-
-static const char *
-strm_http_refuse_ipv6(const StrmHttpTransfer *transfer, const struct in6_addr *address)
-{
-	static const uint8 nat64[12] = {0x00, 0x64, 0xff, 0x9b};
-	static const uint8 metadata[16] = {0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54};
-	const uint8 *bytes = address->s6_addr;
-	uint32		embedded = (uint32) bytes[12] << 24 | bytes[13] << 16 | bytes[14] << 8 | bytes[15];
-	bool		local = IN6_IS_ADDR_LOOPBACK(address) || IN6_IS_ADDR_UNSPECIFIED(address);
-
-	if (IN6_IS_ADDR_V4MAPPED(address) || memcmp(bytes, nat64, sizeof(nat64)) == 0 ||
-		(IN6_IS_ADDR_V4COMPAT(address) && !local))
-		return strm_http_refuse_ipv4(transfer, embedded);
-	if (IN6_IS_ADDR_LINKLOCAL(address))
-		return "its address is link-local";
-	if (memcmp(bytes, metadata, sizeof(metadata)) == 0)
-		return "its address is that of a metadata service";
-	if (local && !transfer->http->connector->trusted)
-		return "its address is this machine's own, which is for connectors made by an administrator";
-	if (!local && transfer->local_only)
-		return "its address is not this machine's own, and that needs https";
-	return NULL;
-}
-
 /* Callback: makes the socket for a resolved address, unless that must not be reached. */
 static curl_socket_t
 strm_http_on_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *to)
 {
 	StrmHttpTransfer *transfer = arg;
 
-	transfer->refused = NULL;
-	if (to->family == AF_INET)
-		transfer->refused =
-			strm_http_refuse_ipv4(transfer, ntohl(((struct sockaddr_in *) &to->addr)->sin_addr.s_addr));
-	else if (to->family == AF_INET6)
-		transfer->refused = strm_http_refuse_ipv6(transfer, &((struct sockaddr_in6 *) &to->addr)->sin6_addr);
-	else
-		transfer->refused = "its address is of an unknown kind";
+	transfer->refused = strm_address_refuse(&to->addr, transfer->http->connector->trusted, transfer->local_only);
 	if (transfer->refused != NULL)
 		return CURL_SOCKET_BAD;
 	return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
