@@ -6,6 +6,7 @@
 #define STRM_BATCH_JOB_H
 
 #include "lib/stringinfo.h"
+#include "utils/array.h"
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
 
@@ -24,9 +25,9 @@ typedef struct StrmBatchPlace
 	char	   *connector;		/* name; NULL: this database */
 	char	   *prefix;			/* path_prefix, "" when none: below it the connector is checked */
 	char	   *path;			/* prefix/file_name */
-	char	   *relation;		/* qualified name of a table or view */
+	char	   *relation;		/* name of a table or view, quoted where needed; qualified if given so */
 	char	   *query;			/* source only */
-	char	   *stream;			/* encrypted_data only */
+	char	   *stream;			/* encrypted_data only: qualified name, quoted where needed */
 	StrmRecordFormat format;	/* when path is set */
 	bool		overwrite;
 } StrmBatchPlace;
@@ -34,28 +35,31 @@ typedef struct StrmBatchPlace
 typedef struct StrmBatchConsentMapping
 {
 	char	   *text;			/* exact text, or a regular expression */
-	int			nlevels;
-	int32	   *levels;
+	Size		size;
+	ArrayType  *levels;			/* normal */
 } StrmBatchConsentMapping;
 
 typedef struct StrmBatchConsent
 {
-	int			ndefaults;
-	int32	   *defaults;
+	ArrayType  *defaults;		/* normal */
 	char	   *field;			/* NULL: no extractor */
-	bool		regex;			/* mappings are regular expressions, searched in order */
+	bool		mapped;			/* there is a mapping, if only an empty one */
 	int			nmappings;
-	StrmBatchConsentMapping *mappings;
+	StrmBatchConsentMapping *mappings;	/* ascending by size, then by bytes */
+	struct StrmBatchPatterns *patterns;	/* when they are regular expressions: compiled */
 } StrmBatchConsent;
+
+/* Derived outputs a job may have. */
+#define STRM_BATCH_MAX_DERIVED 100
 
 typedef struct StrmBatchDerived
 {
 	StrmBatchPlace target;
-	int			nlevels;
-	int32	   *levels;
+	int			nlevels;		/* exactly one when cumulative */
+	int32	   *levels;			/* sorted */
 	bool		cumulative;
 	int			nmasked;
-	int		   *masked;			/* ordinals of the contract's fields */
+	int		   *masked;			/* ordinals of the contract's fields, as listed */
 	StrmMaskSeed *seed;			/* when nmasked > 0 */
 } StrmBatchDerived;
 
@@ -82,8 +86,8 @@ typedef struct StrmBatchJob
 
 /*
  * Reads and checks a configuration, in the current memory context, where the result may outlive transactions. All
- * faults are added to faults; when there are any the result is NULL. Members that are accepted without effect: their names in
- * ignored. seeds: see strm_batch_job_take_seeds(); NULL when they are still in the document. Reads definitions
+ * faults are added to faults; when there are any the result is NULL. Members that are accepted without effect: their
+ * names in ignored. seeds: see strm_batch_job_take_seeds(); NULL when they are still in the document. Reads definitions
  * (contracts, policies) but checks no rights and reaches nothing outside the database.
  */
 extern StrmBatchJob *strm_batch_job_read(Jsonb *document, Jsonb *seeds, StrmFaults *faults, StringInfo ignored);
@@ -95,8 +99,9 @@ extern StrmBatchJob *strm_batch_job_read(Jsonb *document, Jsonb *seeds, StrmFaul
 extern Jsonb *strm_batch_job_take_seeds(Jsonb *document, Jsonb **seeds);
 
 /*
- * Consent levels of a record, normal (sorted, unique), as an int4[] in the current context: a mapping's; without
- * mappings what the text says ("1", "[1,2]"); else the defaults. value NULL: the field is missing or null. Never raises.
+ * Consent levels of a record, normal (sorted, unique): a mapping's; without mappings what the text says ("1", "[1,2]");
+ * else the defaults. value NULL: the field is missing or null. Never raises. The result is consent's own or in the
+ * current context: not to be changed or freed.
  */
 extern ArrayType *strm_batch_consent_levels(const StrmBatchConsent *consent, const StrmRecordValue *value);
 
