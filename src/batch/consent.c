@@ -2,7 +2,7 @@
  * consent.c
  *	  The consent levels that a record of a batch job comes with, by the text of one of its fields.
  *
- *	  Runs for every record and never raises: what cannot be understood gets the defaults. A mapped text costs one binary
+ *	  Runs for every record and never raises: what cannot be understood gets the defaults. A mapped text costs a binary
  *	  search; texts that regular expressions are searched in are few in practice, and what was found for them is
  *	  remembered.
  */
