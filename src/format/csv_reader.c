@@ -83,22 +83,23 @@ strm_csv_reader_scan(StrmCsvReader *self, const char **data)
 static const char *
 strm_csv_reader_bad_form(StrmCsvReader *self, const char *data)
 {
-	if (unlikely(self->too_long))
+	const StrmCsvScan *scan = &self->scan;
+
+	if (unlikely(scan->fault == STRM_CSV_UNTERMINATED))
 	{
-		snprintf(self->fault, sizeof(self->fault), "is longer than %d MiB%s", STRM_RECORD_LIMIT / (1024 * 1024),
-				 self->scan.fault == STRM_CSV_UNTERMINATED ? ", because a quote is never closed" : "");
+		snprintf(self->fault, sizeof(self->fault),
+				 "has a quote that is never closed, so that all the rest of the file is in it: " UINT64_FORMAT " lines",
+				 scan->lines);
 		return self->fault;
 	}
-	switch (self->scan.fault)
+	if (unlikely(self->too_long))
 	{
-		case STRM_CSV_SOUND:
-			break;
-		case STRM_CSV_AFTER_QUOTE:
-			return "has text after a closing quote";
-		case STRM_CSV_UNTERMINATED:
-			return "has a quote that is never closed";
+		snprintf(self->fault, sizeof(self->fault), "is longer than %d MiB", STRM_RECORD_LIMIT / (1024 * 1024));
+		return self->fault;
 	}
-	return strm_input_fault(&self->input, data, self->scan.position);
+	if (unlikely(scan->fault == STRM_CSV_AFTER_QUOTE))
+		return "has text after a closing quote";
+	return strm_input_fault(&self->input, data, scan->position);
 }
 
 /* The text of a field, unquoted in place. */
