@@ -104,11 +104,11 @@ strm_database_location_check(StrmDatabaseLocation *location, StrmFaults *faults)
 		strm_faults_add(faults, "the location's URI must name a host, not a socket");
 	else if (strchr(host, ',') != NULL)
 		strm_faults_add(faults, "the location's URI must name one host");
-	if (location->dbname == NULL)
-		strm_faults_add(faults, "the location's URI must name a database");
-	if (location->port != NULL && (strspn(location->port, "0123456789") != strlen(location->port) ||
+	else if (location->port != NULL && (strspn(location->port, "0123456789") != strlen(location->port) ||
 								   atol(location->port) < 1 || atol(location->port) > 65535))
 		strm_faults_add(faults, "the location's port must be a number from 1 to 65535");
+	if (location->dbname == NULL)
+		strm_faults_add(faults, "the location's URI must name a database");
 
 	local = host != NULL && strm_database_host_is_local(host);
 	if (location->sslmode == NULL)
