@@ -550,7 +550,7 @@ static void
 strm_directory_check(StrmStore *store, const char *prefix)
 {
 	StrmSinkOptions options = {.intent = strm_uuid_new()};
-	char	   *path = psprintf("%s%s.strm-privacy", prefix, prefix[0] == '\0' ? "" : "/");
+	char	   *path = psprintf("%s%s.strm_privacy", prefix, prefix[0] == '\0' ? "" : "/");
 	StrmByteSink *sink;
 
 	options.overwrite = true;
