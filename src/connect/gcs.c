@@ -278,6 +278,9 @@ strm_gcs_fetch_token(StrmS3Store *store)
 	request.body_size = strlen(body);
 	strm_http_add_header(&request.headers, "content-type", "application/x-www-form-urlencoded");
 	response = strm_http_call(store->http, &request);
+	if (response == NULL)
+		ereport(ERROR, errcode(STRM_ERR_CONNECT),
+				errmsg("could not log in to data connector \"%s\"", store->base.connector->name));
 	strm_secret_wipe(body, strlen(body));
 	strm_secret_wipe(assertion, strlen(assertion));
 	/* invalid_grant: the account or its key is not, or no longer, valid. */

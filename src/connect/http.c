@@ -84,7 +84,7 @@ strm_http_on_header(char *line, size_t size, size_t count, void *arg)
 		transfer->headers_size = 0;
 	if (transfer->headers_size + n >= STRM_HTTP_HEADERS_SIZE)
 	{
-		transfer->headers_too_large = true;
+		transfer->fault = "the headers of the answer are too large";
 		return 0;
 	}
 	memcpy(transfer->headers + transfer->headers_size, line, n);
@@ -311,6 +311,8 @@ strm_http_set_request(StrmHttpTransfer *transfer, const StrmHttpRequest *request
 
 		strm_http_add_line(transfer, header->name, header->value);
 	}
+	/* On a connection that was kept libcurl may send a request a second time by itself. */
+	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, request->once ? 1L : 0L);
 	/* A line that ends in a colon removes a header that libcurl would add. */
 	none = curl_slist_append(transfer->lines, "Expect:");
 	if (none == NULL)
@@ -399,10 +401,9 @@ strm_http_transfer_start(StrmHttpTransfer *transfer, const StrmHttpRequest *requ
 				errmsg("the data connector is not open any more"));
 	strm_http_transfer_stop(transfer);
 	curl_easy_reset(transfer->easy);
-	transfer->done = transfer->timed_out = transfer->headers_complete = transfer->headers_too_large = false;
-	transfer->paused = false;
+	transfer->done = transfer->timed_out = transfer->headers_complete = transfer->paused = false;
 	transfer->result = CURLE_OK;
-	transfer->refused = NULL;
+	transfer->refused = transfer->fault = NULL;
 	transfer->message[0] = '\0';
 	transfer->headers_size = transfer->start = transfer->end = 0;
 	transfer->headers[0] = '\0';
@@ -451,8 +452,8 @@ strm_http_transfer_failure(const StrmHttpTransfer *transfer)
 {
 	if (transfer->refused != NULL)
 		return transfer->refused;
-	if (transfer->headers_too_large)
-		return "the headers of the answer are too large";
+	if (transfer->fault != NULL)
+		return transfer->fault;
 	if (transfer->timed_out)
 		return "the server does not answer any more";
 	return transfer->message[0] != '\0' ? transfer->message : curl_easy_strerror(transfer->result);
@@ -461,7 +462,7 @@ strm_http_transfer_failure(const StrmHttpTransfer *transfer)
 bool
 strm_http_transfer_retryable(const StrmHttpTransfer *transfer)
 {
-	if (transfer->refused != NULL || transfer->headers_too_large)
+	if (transfer->refused != NULL || transfer->fault != NULL)
 		return false;
 	switch (transfer->result)
 	{

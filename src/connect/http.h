@@ -84,7 +84,7 @@ extern void strm_http_encode(StringInfo out, const char *text, bool keep_slash);
 
 /*
  * Makes a request, as often as needed, and returns the last answer, whatever its status, in the current memory context.
- * Raises STRM_ERR_CONNECT when none came.
+ * Raises STRM_ERR_CONNECT when none came; but NULL when prepare calls it on behalf of strm_http_try().
  */
 extern StrmHttpResponse *strm_http_call(StrmHttp *http, StrmHttpRequest *request);
 

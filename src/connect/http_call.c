@@ -146,7 +146,7 @@ strm_http_collect(StrmHttpTransfer *transfer, StrmHttpResponse *response)
 			continue;
 		if (allocated >= STRM_HTTP_BODY_MAX)
 		{
-			strm_http_transfer_stop(transfer);
+			transfer->fault = "the answer is too large";
 			return false;
 		}
 		allocated *= 2;
@@ -317,7 +317,8 @@ void
 strm_http_raise_failure(const StrmHttpTransfer *transfer, const StrmHttpRequest *request)
 {
 	const char *connector = transfer->http->connector->name;
-	int			sqlstate = transfer->refused != NULL ? STRM_ERR_PRIVILEGE : STRM_ERR_CONNECT;
+	int			sqlstate = transfer->refused != NULL ? STRM_ERR_PRIVILEGE :
+		transfer->fault != NULL ? STRM_ERR_STORE : STRM_ERR_CONNECT;
 
 	if (request->path != NULL)
 		ereport(ERROR, errcode(sqlstate),
@@ -352,7 +353,11 @@ strm_http_exchange(StrmHttp *http, StrmHttpTransfer *transfer, StrmHttpRequest *
 		if (response == NULL &&
 			(failures >= attempts || !strm_http_transfer_retryable(transfer) ||
 			 (request->once && !strm_http_transfer_unsent(transfer))))
+		{
+			if (http->deadline != 0)
+				return NULL;
 			strm_http_raise_failure(transfer, request);
+		}
 		if (failures >= attempts)
 			return response;
 		strm_http_pause(http, failures, response);
@@ -365,6 +370,10 @@ strm_http_call(StrmHttp *http, StrmHttpRequest *request)
 	return strm_http_exchange(http, http->call, request, false);
 }
 
+/*
+ * Failures of the connection do not raise here, so that an error that is being handled stays what it is. What signs may
+ * still raise.
+ */
 StrmHttpResponse *
 strm_http_try(StrmHttp *http, StrmHttpRequest *request)
 {

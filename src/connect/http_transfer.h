@@ -29,6 +29,7 @@ typedef struct StrmHttpTransfer
 	CURLcode	result;			/* once done */
 	bool		timed_out;
 	const char *refused;		/* why an address was not connected to */
+	const char *fault;			/* what is wrong with the answer, so that another one would not help */
 	char		message[CURL_ERROR_SIZE];
 	struct curl_slist *lines;	/* request headers */
 	const char *body;			/* of the request */
@@ -37,7 +38,6 @@ typedef struct StrmHttpTransfer
 	char	   *headers;		/* of the answer, as received */
 	Size		headers_size;
 	bool		headers_complete;
-	bool		headers_too_large;
 	char	   *buffer;			/* of the answer's body: start .. end is not read yet */
 	Size		start;
 	Size		end;

@@ -78,6 +78,9 @@ strm_s3_role_assume(StrmS3Store *store)
 		ereport(ERROR, errcode(STRM_ERR_INTERNAL), errmsg("could not compute a hash"));
 
 	response = strm_http_call(store->http, &request.http);
+	if (response == NULL)
+		ereport(ERROR, errcode(STRM_ERR_CONNECT),
+				errmsg("could not assume the role of data connector \"%s\"", store->base.connector->name));
 	if (!strm_http_succeeded(response))
 		strm_http_raise(store->http, &request.http, response);
 	access_key = strm_http_xml_text(response->body, "AccessKeyId");

@@ -34,7 +34,7 @@ typedef struct StrmS3Sink
 	char	   *buffer;
 	Size		used;
 	Size		allocated;
-	bool		upload_wanted;	/* asked for: there may be one */
+	bool		upload_unknown;	/* there may be an upload whose id got lost */
 	char	   *upload_id;		/* NULL: none, or not known */
 	StringInfoData parts;		/* of the request that completes it */
 	int			nparts;
@@ -101,7 +101,7 @@ strm_s3_sink_begin_upload(StrmS3Sink *sink)
 	request = strm_s3_request(sink->store, "write", "POST", sink->path, "uploads=");
 	strm_http_add_header(&request->http.headers, "content-type", "application/octet-stream");
 	strm_s3_sink_describe(sink, request);
-	sink->upload_wanted = true;
+	sink->upload_unknown = true;
 	response = strm_s3_call(request);
 	id = strm_http_xml_text(response->body, "UploadId");
 	if (id == NULL || id[0] == '\0')
@@ -109,6 +109,7 @@ strm_s3_sink_begin_upload(StrmS3Sink *sink)
 				errmsg("could not write \"%s\" of data connector \"%s\"", sink->path, sink->store->base.connector->name),
 				errdetail("The answer has no upload id."));
 	sink->upload_id = MemoryContextStrdup(sink->cxt, id);
+	sink->upload_unknown = request->http.attempts > 1;
 	if (sink->options.note != NULL)
 		sink->options.note(sink->options.note_arg, sink->upload_id);
 }
@@ -217,9 +218,8 @@ strm_s3_sink_put(StrmS3Sink *sink)
 	response = strm_http_call(sink->store->http, &request->http);
 	if (strm_http_succeeded(response))
 		return;
-	/* Refused by its own predecessor, whose answer got lost? */
-	if (response->status == 412 && request->http.attempts > 1 &&
-		strm_s3_is_ours(sink->store, sink->path, sink->intent, NULL))
+	/* Refused by its own predecessor, whose answer got lost? libcurl, too, may have sent it twice. */
+	if (response->status == 412 && strm_s3_is_ours(sink->store, sink->path, sink->intent, NULL))
 		return;
 	strm_http_raise(sink->store->http, &request->http, response);
 }
@@ -245,28 +245,12 @@ strm_s3_sink_complete(StrmS3Sink *sink)
 		if (strm_http_succeeded(response) && strstr(response->body, "CompleteMultipartUploadResult") != NULL)
 			return;
 		/* An upload that is gone: an earlier attempt may have completed it. */
-		if ((response->status == 404 || response->status == 412) && (tries > 1 || request->http.attempts > 1) &&
+		if ((response->status == 404 || response->status == 412) &&
 			strm_s3_is_ours(store, sink->path, sink->intent, NULL))
 			return;
 		if (!strm_http_succeeded(response) || tries == STRM_S3_COMPLETE_TRIES)
 			strm_http_raise(store->http, &request->http, response);
 	}
-}
-
-static void
-strm_s3_sink_publish(StrmByteSink *self)
-{
-	StrmS3Sink *sink = (StrmS3Sink *) self;
-	MemoryContext old = MemoryContextSwitchTo(sink->store->scratch);
-
-	MemoryContextReset(sink->store->scratch);
-	sink->publishing = true;
-	if (sink->upload_id == NULL)
-		strm_s3_sink_put(sink);
-	else
-		strm_s3_sink_complete(sink);
-	sink->published = true;
-	MemoryContextSwitchTo(old);
 }
 
 /* Gives up one upload, quietly. A refusal is what the least rights give: true unless it may help to try again. */
@@ -331,6 +315,34 @@ strm_s3_delete_ours(StrmS3Store *store, const char *path, const char *intent, bo
 	return response != NULL && response->status == 403;
 }
 
+static void
+strm_s3_sink_publish(StrmByteSink *self)
+{
+	StrmS3Sink *sink = (StrmS3Sink *) self;
+	MemoryContext old = MemoryContextSwitchTo(sink->store->scratch);
+	bool		left_behind;
+
+	MemoryContextReset(sink->store->scratch);
+	sink->publishing = true;
+	if (sink->upload_id == NULL)
+		strm_s3_sink_put(sink);
+	else
+		strm_s3_sink_complete(sink);
+	sink->published = true;
+	if (sink->upload_unknown)
+		sink->upload_unknown = !strm_s3_abort_all(sink->store, sink->path, &left_behind);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+strm_s3_sink_forget_uploads(StrmS3Sink *sink)
+{
+	if (sink->upload_id != NULL)
+		pfree(sink->upload_id);
+	sink->upload_id = NULL;
+	sink->upload_unknown = false;
+}
+
 static bool
 strm_s3_sink_discard(StrmByteSink *self)
 {
@@ -342,16 +354,11 @@ strm_s3_sink_discard(StrmByteSink *self)
 
 	MemoryContextReset(store->scratch);
 	if (sink->upload_id != NULL && !sink->published)
-		done = strm_s3_abort(store, sink->path, sink->upload_id, &left_behind);
-	else if (sink->upload_wanted && !sink->published)
-		done = strm_s3_abort_all(store, sink->path, &left_behind);
+		done &= strm_s3_abort(store, sink->path, sink->upload_id, &left_behind);
+	if (sink->upload_unknown)
+		done &= strm_s3_abort_all(store, sink->path, &left_behind);
 	if (done && !left_behind)
-		sink->upload_wanted = false;
-	if (done && sink->upload_id != NULL && !left_behind)
-	{
-		pfree(sink->upload_id);
-		sink->upload_id = NULL;
-	}
+		strm_s3_sink_forget_uploads(sink);
 	if (sink->publishing)
 	{
 		done &= strm_s3_delete_ours(store, sink->path, sink->intent, &left_behind);
