@@ -64,6 +64,17 @@ extern int	no_such_variable
 #define strm_check_is_enforced(check) ((check)->ccenforced)
 #endif
 
+/* 16 lets callers of a sort take its datums without a copy, and tells reading to the end of a temporary file apart. */
+#if PG_VERSION_NUM < 160000
+#define strm_tuplesort_getdatum(sort, forward, copy, value, isnull, abbrev) \
+	tuplesort_getdatum(sort, forward, value, isnull, abbrev)
+#define strm_buffile_read(file, data, size) BufFileRead(file, data, size)
+#else
+#define strm_tuplesort_getdatum(sort, forward, copy, value, isnull, abbrev) \
+	tuplesort_getdatum(sort, forward, copy, value, isnull, abbrev)
+#define strm_buffile_read(file, data, size) BufFileReadMaybeEOF(file, data, size, true)
+#endif
+
 /* 16 did the same to the privilege checks. */
 #if PG_VERSION_NUM < 160000
 #define strm_schema_aclcheck(schema, roleid, mode) pg_namespace_aclcheck(schema, roleid, mode)

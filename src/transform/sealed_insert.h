@@ -2,9 +2,9 @@
  * sealed_insert.h
  *	  Inserting rows that were encrypted and sealed here, before the INSERT.
  *
- *	  A stream's trigger takes rows that are sealed already from the stream's owner only: anybody else could insert again
- *	  what was deleted. Whoever makes such rows in C says so for the time of its own INSERT. Out of reach of SQL; what
- *	  the trigger checks of the rows' authenticity stays.
+ *	  A stream's trigger takes rows that are sealed already from the stream's owner only: anybody else could insert
+ *	  again what was deleted. Whoever makes such rows in C says so for the time of its own INSERT. Out of reach of SQL;
+ *	  what the trigger checks of the rows' authenticity stays.
  */
 #ifndef STRM_TRANSFORM_SEALED_INSERT_H
 #define STRM_TRANSFORM_SEALED_INSERT_H
