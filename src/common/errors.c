@@ -37,6 +37,41 @@ strm_errors_cut_context(ErrorContextCallback *frame)
 	error_context_stack = frame;
 }
 
+bool
+strm_errors_are_ours(const ErrorData *edata)
+{
+	return edata->domain != NULL && strcmp(edata->domain, TEXTDOMAIN) == 0;
+}
+
+bool
+strm_errors_message_is_safe(const ErrorData *edata)
+{
+	if (strm_errors_are_ours(edata))
+		return true;
+	if (edata->message_id == NULL || edata->domain == NULL || strncmp(edata->domain, "postgres", 8) != 0)
+		return false;
+	if (strchr(edata->message_id, '%') == NULL)
+		return true;
+	if (strcmp(edata->message_id, "%s") == 0)
+		return false;
+	if (edata->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE)
+		return true;
+
+	switch (ERRCODE_TO_CATEGORY(edata->sqlerrcode))
+	{
+		case MAKE_SQLSTATE('2', '3', '0', '0', '0'):	/* integrity constraints */
+		case MAKE_SQLSTATE('2', '5', '0', '0', '0'):	/* transaction state */
+		case MAKE_SQLSTATE('4', '0', '0', '0', '0'):	/* rollback */
+		case MAKE_SQLSTATE('5', '3', '0', '0', '0'):	/* resources */
+		case MAKE_SQLSTATE('5', '5', '0', '0', '0'):	/* state of an object */
+		case MAKE_SQLSTATE('5', '7', '0', '0', '0'):	/* operator intervention */
+		case MAKE_SQLSTATE('5', '8', '0', '0', '0'):	/* system */
+			return true;
+		default:
+			return false;
+	}
+}
+
 void
 strm_faults_init(StrmFaults *faults)
 {

@@ -33,6 +33,14 @@
 #define STRM_ERR_LIMIT ERRCODE_PROGRAM_LIMIT_EXCEEDED	/* 54000 */
 /* the server has no room for another background worker */
 #define STRM_ERR_WORKERS ERRCODE_CONFIGURATION_LIMIT_EXCEEDED	/* 53400 */
+/* a job was cancelled */
+#define STRM_ERR_CANCELLED ERRCODE_QUERY_CANCELED	/* 57014 */
+/* the process that worked on a job is gone */
+#define STRM_ERR_LOST ERRCODE_CRASH_SHUTDOWN	/* 57P02 */
+/* the server is being shut down, or an administrator ended the process */
+#define STRM_ERR_TERMINATED ERRCODE_ADMIN_SHUTDOWN	/* 57P01 */
+/* cannot be done inside a transaction block */
+#define STRM_ERR_TRANSACTION ERRCODE_ACTIVE_SQL_TRANSACTION /* 25001 */
 /* a managed column, trigger or constraint may not be changed */
 #define STRM_ERR_PROTECTED ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST	/* 2BP01 */
 /* a server outside could not be reached, or stopped answering */
@@ -62,6 +70,15 @@ extern void strm_errors_cut_context(ErrorContextCallback *frame);
 		strm_errors_cut_context(&strm_frame); \
 		ereport(ERROR, errhidestmt(true), errhidecontext(true), __VA_ARGS__); \
 	} while (0)
+
+/* Is it a message of this library? Those never carry a value. */
+extern bool strm_errors_are_ours(const ErrorData *edata);
+
+/*
+ * May the message be logged or stored as it is? Ours, constant ones, and the server's own of classes that name objects,
+ * settings and numbers only. (Not 42: "column does not exist" quotes what a producer wrote between the wrong quotes.)
+ */
+extern bool strm_errors_message_is_safe(const ErrorData *edata);
 
 /* Collects faults, so that one error reports them all, a detail line each. */
 typedef struct StrmFaults

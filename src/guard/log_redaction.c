@@ -148,46 +148,6 @@ strm_log_concerned(const ErrorData *edata)
 		(edata->context != NULL && strm_watched_text(edata->context));
 }
 
-/* Is it a message of this library? Those never carry a value. */
-static bool
-strm_log_is_ours(const ErrorData *edata)
-{
-	return edata->domain != NULL && strcmp(edata->domain, TEXTDOMAIN) == 0;
-}
-
-/*
- * May the message be logged as it is? Ours, constant ones, and the server's own of classes that name objects, settings
- * and numbers only. (Not 42: "column does not exist" quotes what a producer wrote between the wrong quotes.)
- */
-static bool
-strm_log_message_is_safe(const ErrorData *edata)
-{
-	if (strm_log_is_ours(edata))
-		return true;
-	if (edata->message_id == NULL || edata->domain == NULL || strncmp(edata->domain, "postgres", 8) != 0)
-		return false;
-	if (strchr(edata->message_id, '%') == NULL)
-		return true;
-	if (strcmp(edata->message_id, "%s") == 0)
-		return false;
-	if (edata->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE)
-		return true;
-
-	switch (ERRCODE_TO_CATEGORY(edata->sqlerrcode))
-	{
-		case MAKE_SQLSTATE('2', '3', '0', '0', '0'):	/* integrity constraints */
-		case MAKE_SQLSTATE('2', '5', '0', '0', '0'):	/* transaction state */
-		case MAKE_SQLSTATE('4', '0', '0', '0', '0'):	/* rollback */
-		case MAKE_SQLSTATE('5', '3', '0', '0', '0'):	/* resources */
-		case MAKE_SQLSTATE('5', '5', '0', '0', '0'):	/* state of an object */
-		case MAKE_SQLSTATE('5', '7', '0', '0', '0'):	/* operator intervention */
-		case MAKE_SQLSTATE('5', '8', '0', '0', '0'):	/* system */
-			return true;
-		default:
-			return false;
-	}
-}
-
 /*
  * Reports edata to the server log alone, then puts back the parts that were replaced, for the client. The flag is reset
  * also when logging fails: left set, it would switch redaction off.
@@ -225,9 +185,9 @@ strm_log_redact(ErrorData *edata)
 	edata->hide_stmt = true;
 	edata->hide_ctx = true;
 	edata->internalquery = NULL;
-	if (!strm_log_is_ours(edata))
+	if (!strm_errors_are_ours(edata))
 	{
-		if (!strm_log_message_is_safe(edata))
+		if (!strm_errors_message_is_safe(edata))
 			edata->message = pstrdup(edata->message_id != NULL && strcmp(edata->message_id, "%s") != 0 ?
 									 edata->message_id : "error in a statement that concerns a stream");
 		edata->detail = pstrdup(STRM_LOG_WITHHELD);

@@ -2,13 +2,15 @@
  * database_command.c
  *	  What sessions do that workers have to know of: extensions that come and go, and commands on whole databases.
  *
- *	  DROP DATABASE, CREATE DATABASE ... TEMPLATE, and ALTER DATABASE ... RENAME and SET TABLESPACE fail while anybody is
- *	  connected to the database. Before one of them runs, this session takes the lock on the database that the command
- *	  itself is going to take: from then on no worker can connect (a starting one waits for that lock before it counts as
- *	  connected). Then it tells the scheduler to leave, and waits until it has. The lock, and with it the exclusion, ends
- *	  with the transaction, however that ends. A job that runs is not sent away: the command fails as for any session.
+ *	  DROP DATABASE, CREATE DATABASE ... TEMPLATE, and ALTER DATABASE ... RENAME and SET TABLESPACE fail while anybody
+ *	  is connected to the database. Before one of them runs, this session takes the lock on the database that the
+ *	  command itself is going to take: from then on no worker can connect (a starting one waits for that lock before it
+ *	  counts as connected). Then it tells the scheduler to leave, and waits until it has. The lock, and with it the
+ *	  exclusion, ends with the transaction, however that ends. A job that runs is not sent away: the command fails as
+ *	  for any session.
  *
- *	  Who may not run the command gets no lock: the server's own check comes after ours, and its error is the better one.
+ *	  Who may not run the command gets no lock: the server's own check comes after ours, and its error is the better
+ *	  one.
  */
 #include "postgres.h"
 

@@ -2,8 +2,8 @@
  * job_slot.c
  *	  Slots of batch jobs in shared memory.
  *
- *	  A slot is free when nobody is left in it: no waiting session, no worker, none being started. Who leaves last frees
- *	  it (strm_job_slot_leave), and nudges the scheduler, which looks what has become of the job.
+ *	  A slot is free when nobody is left in it: no waiting session, no worker, none being started. Who leaves last
+ *	  frees it (strm_job_slot_leave), and nudges the scheduler, which looks what has become of the job.
  */
 #include "postgres.h"
 
@@ -71,6 +71,8 @@ strm_job_slot_begin(StrmJobSlot *slot, const pg_uuid_t *job, bool session)
 	slot->synchronous = session;
 	slot->cancel = false;
 	slot->since = GetCurrentTimestamp();
+	slot->running_since = 0;
+	slot->noted = 0;
 	slot->nnotices = 0;
 	pg_atomic_write_u64(&slot->rows, 0);
 	pg_atomic_write_u64(&slot->rejected, 0);
@@ -153,6 +155,8 @@ strm_job_slot_copy(StrmJobSlot *slot, StrmJobInfo *info)
 	info->starting = slot->starting;
 	info->synchronous = slot->synchronous;
 	info->since = slot->since;
+	info->running_since = slot->running_since;
+	info->noted = slot->noted;
 	info->progress.rows = pg_atomic_read_u64(&slot->rows);
 	info->progress.rejected = pg_atomic_read_u64(&slot->rejected);
 	info->progress.bytes = pg_atomic_read_u64(&slot->bytes);
@@ -257,6 +261,18 @@ strm_job_slot_sweep(void)
 	LWLockRelease(strm_worker_lock);
 }
 
+void
+strm_job_slot_noted(const pg_uuid_t *job, TimestampTz when)
+{
+	StrmJobSlot *slot;
+
+	LWLockAcquire(strm_worker_lock, LW_EXCLUSIVE);
+	slot = strm_job_slot_find(job);
+	if (slot != NULL)
+		slot->noted = when;
+	LWLockRelease(strm_worker_lock);
+}
+
 /* --- the worker --- */
 
 static void
@@ -282,6 +298,8 @@ strm_job_slot_attach(const StrmSlotRef *ref, pg_uuid_t *job, Oid *database)
 		slot->worker.pid = MyProcPid;
 		slot->worker.latch = MyLatch;
 		slot->since = GetCurrentTimestamp();
+		slot->running_since = 0;
+		slot->noted = 0;
 		*job = slot->job;
 		*database = slot->database;
 	}
@@ -302,12 +320,32 @@ strm_job_slot_cancelled(void)
 	return cancel;
 }
 
+TimestampTz
+strm_job_slot_running(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	LWLockAcquire(strm_worker_lock, LW_EXCLUSIVE);
+	own_slot->running_since = now;
+	strm_state_nudge_locked(own_slot->database);
+	LWLockRelease(strm_worker_lock);
+	return now;
+}
+
 void
 strm_job_slot_progress(const StrmJobProgress *progress)
 {
 	pg_atomic_write_u64(&own_slot->rows, progress->rows);
 	pg_atomic_write_u64(&own_slot->rejected, progress->rejected);
 	pg_atomic_write_u64(&own_slot->bytes, progress->bytes);
+}
+
+void
+strm_job_slot_own(StrmJobInfo *info)
+{
+	LWLockAcquire(strm_worker_lock, LW_SHARED);
+	strm_job_slot_copy(own_slot, info);
+	LWLockRelease(strm_worker_lock);
 }
 
 void

@@ -1,9 +1,10 @@
 /*
  * job_slot.h
- *	  Shared memory of a batch job that is about to run or runs: how far it is, what it has to say, and who waits for it.
+ *	  Shared memory of a batch job that is about to run or runs: how far it is, what it has to say, and who waits for
+ *	  it.
  *
- *	  A slot is taken before a worker is started, and for a job of strm.run_batch_job() before the job can be seen in the
- *	  registry: a job that should run and has no slot is one whose process is gone.
+ *	  A slot is taken before a worker is started, and for a job of strm.run_batch_job() before the job can be seen in
+ *	  the registry: a job that should run and has no slot is one whose process is gone.
  */
 #ifndef STRM_WORKER_JOB_SLOT_H
 #define STRM_WORKER_JOB_SLOT_H
@@ -32,6 +33,8 @@ typedef struct StrmJobInfo
 	bool		starting;
 	bool		synchronous;
 	TimestampTz since;
+	TimestampTz running_since;	/* 0: its source is not open yet */
+	TimestampTz noted;			/* when its progress was written down; 0: never */
 	StrmJobProgress progress;
 } StrmJobInfo;
 
@@ -51,8 +54,8 @@ extern void strm_job_slot_release(const StrmSlotRef *ref, bool cancel);
 extern bool strm_job_slot_read(const StrmSlotRef *ref, StrmJobInfo *info);
 
 /*
- * The waiting session: the next notice after number *seen, which it moves on, into the current context; NULL when there
- * is none. Notices that were overwritten meanwhile are skipped.
+ * The waiting session: the next notice after number *seen, which it moves on, into the current context; NULL when
+ * there is none. Notices that were overwritten meanwhile are skipped.
  */
 extern char *strm_job_slot_next_notice(const StrmSlotRef *ref, uint64 *seen);
 
@@ -68,14 +71,23 @@ extern void strm_job_slot_cancel(const pg_uuid_t *job);
 /* The scheduler: gives slots of this database back whose worker was asked for long ago and never came. */
 extern void strm_job_slot_sweep(void);
 
+/* The scheduler: the progress of the job was written down. */
+extern void strm_job_slot_noted(const pg_uuid_t *job, TimestampTz when);
+
 /* The worker: takes possession of its slot until the process ends. false: it is not wanted any more. */
 extern bool strm_job_slot_attach(const StrmSlotRef *ref, pg_uuid_t *job, Oid *database);
 
 /* The worker: was it cancelled before it could be sent a signal? */
 extern bool strm_job_slot_cancelled(void);
 
+/* The worker: the job runs from now on. */
+extern TimestampTz strm_job_slot_running(void);
+
 /* The worker: how far it is. Cheap; does not raise. */
 extern void strm_job_slot_progress(const StrmJobProgress *progress);
+
+/* The worker: a copy of its slot. */
+extern void strm_job_slot_own(StrmJobInfo *info);
 
 /* The worker: what to tell the waiting session; cut to STRM_JOB_NOTICE_SIZE. Does not raise. */
 extern void strm_job_slot_notice(const char *message);

@@ -1,7 +1,7 @@
 /*
  * scheduler.c
- *	  The scheduler: one process for each database that has the extension. It ends when the extension is dropped, when a
- *	  command wants to have the database for itself, and when anything fails: the launcher starts another one.
+ *	  The scheduler: one process for each database that has the extension. It ends when the extension is dropped, when
+ *	  a command wants to have the database for itself, and when anything fails: the launcher starts another one.
  *
  *	  Between two looks no transaction is open.
  */
@@ -12,6 +12,7 @@
 #include "utils/memutils.h"
 
 #include "strm_privacy.h"
+#include "worker/scheduler_jobs.h"
 #include "worker/worker.h"
 
 #define STRM_SCHEDULER_IDLE 60000	/* ms */
@@ -28,7 +29,9 @@ void
 strm_worker_scheduler_main(Datum main_arg)
 {
 	StrmSlotRef slot = strm_worker_slot(main_arg);
+	StrmSchedulerJobs jobs = {0};
 	Oid			database;
+	long		wait;
 
 	strm_worker_begin();
 	if (!strm_state_scheduler_attach(&slot, &database))
@@ -43,8 +46,10 @@ strm_worker_scheduler_main(Datum main_arg)
 		strm_worker_report("looking what there is to do");
 		if (!strm_worker_begin_transaction())
 			strm_scheduler_end(STRM_SCHEDULER_ABSENT);
+		wait = strm_scheduler_jobs_look(&jobs, STRM_SCHEDULER_IDLE);
 		strm_worker_end_transaction();
+		strm_scheduler_jobs_sweep(&jobs);
 		strm_worker_report(NULL);
-		strm_worker_wait(STRM_SCHEDULER_IDLE);
+		strm_worker_wait(wait);
 	}
 }

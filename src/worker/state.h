@@ -1,7 +1,7 @@
 /*
  * state.h
- *	  What the background workers and the sessions know of each other: the launcher, and one scheduler for each database
- *	  that has the extension. Jobs: job_slot.h.
+ *	  What the background workers and the sessions know of each other: the launcher, and one scheduler for each
+ *	  database that has the extension. Jobs: job_slot.h.
  */
 #ifndef STRM_WORKER_STATE_H
 #define STRM_WORKER_STATE_H

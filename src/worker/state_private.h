@@ -2,8 +2,9 @@
  * state_private.h
  *	  The shared memory of the workers: for state.c and job_slot.c only.
  *
- *	  One lock guards all of it, except for the counters of jobs, which are atomic. It is held for a few comparisons only.
- *	  There are as many slots of each kind as the server can have background workers, so a slot is the lesser shortage.
+ *	  One lock guards all of it, except for the counters of jobs, which are atomic. It is held for a few comparisons
+ *	  only. There are as many slots of each kind as the server can have background workers, so a slot is the lesser
+ *	  shortage.
  */
 #ifndef STRM_WORKER_STATE_PRIVATE_H
 #define STRM_WORKER_STATE_PRIVATE_H
@@ -50,6 +51,8 @@ typedef struct StrmJobSlot
 	bool		synchronous;
 	bool		cancel;
 	TimestampTz since;
+	TimestampTz running_since;	/* 0: not yet */
+	TimestampTz noted;			/* when progress was written down */
 	pg_atomic_uint64 rows;
 	pg_atomic_uint64 rejected;
 	pg_atomic_uint64 bytes;

@@ -21,8 +21,8 @@
 extern void strm_worker_init(void);
 
 /*
- * Starts a worker of that kind for a slot. *handle may be NULL. false when the server has no room for another background
- * worker.
+ * Starts a worker of that kind for a slot. *handle may be NULL. false when the server has no room for another
+ * background worker.
  */
 extern bool strm_worker_start(const char *type, const char *function, const StrmSlotRef *ref,
 							  BackgroundWorkerHandle **handle);
@@ -34,8 +34,8 @@ extern StrmSlotRef strm_worker_slot(Datum main_arg);
 extern void strm_worker_begin(void);
 
 /*
- * Connects to a database, or with InvalidOid to the shared catalogs only, as the bootstrap superuser, with the settings
- * that workers rely on whatever the database's are.
+ * Connects to a database, or with InvalidOid to the shared catalogs only, as the bootstrap superuser, with the
+ * settings that workers rely on whatever the database's are.
  */
 extern void strm_worker_connect(Oid database, const char *type);
 
@@ -61,5 +61,6 @@ extern long strm_worker_back_off(int failures);
 /* Entry points of the workers. */
 extern PGDLLEXPORT void strm_worker_launcher_main(Datum main_arg);
 extern PGDLLEXPORT void strm_worker_scheduler_main(Datum main_arg);
+extern PGDLLEXPORT void strm_worker_job_main(Datum main_arg);
 
 #endif							/* STRM_WORKER_H */

@@ -46,6 +46,13 @@ INSERT INTO may_execute VALUES
   ('strm.data_subjects(text,integer)', 'a'),
   ('strm.data_subject_key_links(text[])', 'a'),
   ('strm.delete_data_subjects(text[])', 'a'),
+  -- batch jobs and workers
+  ('strm.create_batch_job(jsonb)', 'mas'),
+  ('strm.run_batch_job(jsonb)', 'mas'),
+  ('strm.cancel_batch_job(uuid)', 'mas'),
+  ('strm.batch_job_progress()', 'masko'),
+  ('strm.worker_processes()', 'so'),
+  ('strm.notify_entity()', ''),
   -- data connectors
   ('strm.create_data_connector(text,text,jsonb,jsonb)', 'mas'),
   ('strm.alter_data_connector(text,jsonb,jsonb)', 'mas'),
@@ -83,6 +90,7 @@ INSERT INTO may_select VALUES
   ('strm.purposes', 'masko'), ('strm.policies', 'masko'), ('strm.data_contracts', 'masko'), ('strm.streams', 'masko'),
   ('strm.derived_streams', 'masko'), ('strm.data_keys', 'masko'), ('strm.mask_token', 'a'),
   ('strm.data_connectors', 'masko'), ('strm.data_connector', ''), ('strm.data_connector_user', ''),
+  ('strm.batch_jobs', 'masko'), ('strm.batch_job_states', 'masko'), ('strm.workers', 'so'), ('strm.entity_states', 'so'),
   ('strm.batch_job', ''), ('strm.batch_job_group', ''), ('strm.batch_job_intent', ''), ('strm.batch_job_state', ''),
   ('strm.purpose', ''), ('strm.policy', ''), ('strm.data_contract', ''), ('strm.data_contract_id_seq', ''), ('strm.stream', ''),
   ('strm.derived_stream', ''), ('strm.data_key', ''), ('strm.data_key_tombstone', ''), ('strm.data_subject_link', '');

@@ -1,0 +1,129 @@
+/*
+ * worker.c
+ *	  What strm.workers shows, and the trigger that notifies changes of entities.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "commands/async.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "catalog/cache.h"
+#include "common/errors.h"
+#include "common/uuid.h"
+#include "strm_privacy.h"
+#include "worker/job_slot.h"
+#include "worker/state.h"
+
+#define STRM_NOTIFY_CHANNEL "strm_privacy"
+
+PG_FUNCTION_INFO_V1(strm_sql_worker_processes);
+PG_FUNCTION_INFO_V1(strm_sql_notify_entity);
+
+/* Adds a row of strm.worker_processes(). pid 0: the worker is being started. what may be NULL. */
+static void
+strm_worker_put(ReturnSetInfo *result, const char *kind, Oid database, pid_t pid, TimestampTz since, const char *what)
+{
+	Datum		values[6] = {0};
+	bool		nulls[6] = {false};
+
+	values[0] = CStringGetTextDatum(kind);
+	values[1] = ObjectIdGetDatum(database);
+	nulls[1] = !OidIsValid(database);
+	values[2] = Int32GetDatum(pid);
+	nulls[2] = pid == 0;
+	values[3] = TimestampTzGetDatum(since);
+	values[4] = CStringGetTextDatum(pid == 0 ? "starting" : "running");
+	nulls[5] = what == NULL;
+	if (what != NULL)
+		values[5] = CStringGetTextDatum(what);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+/* strm.worker_processes() RETURNS TABLE (kind text, database oid, pid int, since timestamptz, state text, what text) */
+Datum
+strm_sql_worker_processes(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	StrmSchedulerInfo launcher = strm_state_launcher();
+	StrmSchedulerInfo *schedulers;
+	StrmJobInfo *jobs;
+	int			nschedulers = strm_state_schedulers(&schedulers);
+	int			njobs = strm_job_slots(InvalidOid, &jobs);
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (launcher.pid != 0)
+		strm_worker_put(result, "launcher", InvalidOid, launcher.pid, launcher.since, NULL);
+	for (int i = 0; i < nschedulers; i++)
+		strm_worker_put(result, "scheduler", schedulers[i].database, schedulers[i].pid, schedulers[i].since, NULL);
+	for (int i = 0; i < njobs; i++)
+	{
+		if (jobs[i].starting || jobs[i].pid != 0)
+			strm_worker_put(result, "job", jobs[i].database, jobs[i].pid, jobs[i].since,
+							psprintf("batch job %s", strm_uuid_text(&jobs[i].job)));
+	}
+	return (Datum) 0;
+}
+
+/* The text of the column that a trigger's argument names; NULL when it names none, or the value has none. */
+static char *
+strm_notify_value(const TriggerData *trigger, HeapTuple tuple, int argument)
+{
+	const char *name = trigger->tg_trigger->tgargs[argument];
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	int			column = *name == '\0' ? SPI_ERROR_NOATTRIBUTE : SPI_fnumber(desc, name);
+	bool		isnull;
+	Datum		value;
+
+	if (column <= 0)
+		return NULL;
+	if (SPI_gettypeid(desc, column) != REGCLASSOID)
+		return SPI_getvalue(tuple, desc, column);
+	/* of any session the same name, and none when the table is gone */
+	value = SPI_getbinval(tuple, desc, column, &isnull);
+	return get_rel_name(DatumGetObjectId(value)) == NULL ? NULL : strm_catalog_relation_name(DatumGetObjectId(value));
+}
+
+static void
+strm_notify_member(StringInfo json, const char *name, const char *value)
+{
+	appendStringInfo(json, "%s\"%s\": ", json->len == 0 ? "{" : ", ", name);
+	if (value == NULL)
+		appendStringInfoString(json, "null");
+	else
+		escape_json(json, value);
+}
+
+/* strm.notify_entity(): row trigger; arguments: entity, columns of id, name, status */
+Datum
+strm_sql_notify_entity(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	StringInfoData json;
+	HeapTuple	tuple;
+	char	   *status;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || trigger->tg_trigger->tgnargs != 4)
+		ereport(ERROR,
+				errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				errmsg("strm.notify_entity() is a row trigger with four arguments"));
+	tuple = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple;
+	status = strm_notify_value(trigger, tuple, 3);
+	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+		status = "DROPPED";
+
+	initStringInfo(&json);
+	strm_notify_member(&json, "entity", trigger->tg_trigger->tgargs[0]);
+	strm_notify_member(&json, "id", strm_notify_value(trigger, tuple, 1));
+	strm_notify_member(&json, "name", strm_notify_value(trigger, tuple, 2));
+	strm_notify_member(&json, "status", status != NULL ? status : "ACTIVE");
+	appendStringInfoChar(&json, '}');
+	Async_Notify(STRM_NOTIFY_CHANNEL, json.data);
+	return PointerGetDatum(NULL);
+}
