@@ -19,6 +19,7 @@
 #include "catalog/registry.h"
 #include "common/errors.h"
 #include "common/secret.h"
+#include "connect/azure.h"
 #include "connect/connector.h"
 #include "connect/database.h"
 #include "connect/directory.h"
@@ -31,6 +32,7 @@
 
 /* Alphabetical; a kind is one line here. */
 static const StrmConnectorKind *const kinds[] = {
+	&strm_azure_kind,
 	&strm_database_kind,
 	&strm_directory_kind,
 	&strm_gcs_kind,
