@@ -43,7 +43,7 @@ strm_master_key_prepare(void)
 		ereport(ERROR, errcode(STRM_ERR_INTERNAL), errmsg("could not initialize the cryptography libraries"));
 	if (sodium_mlock(&master_keys, sizeof(master_keys)) != 0)
 		ereport(DEBUG1, errmsg("memory of the master key could not be locked: it may be swapped out"));
-	before_shmem_exit(strm_master_key_at_exit, (Datum) 0);
+	on_proc_exit(strm_master_key_at_exit, (Datum) 0);
 	master_keys_prepared = true;
 }
 
