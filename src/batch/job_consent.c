@@ -129,6 +129,8 @@ strm_batch_read_extractor(StrmBatchReading *reading, JsonbContainer *object, con
 	bool		regex;
 
 	strm_batch_members(reading, object, where, members, EXTRACTOR_NMEMBERS);
+	if (!members[FIELD].present && !members[FIELD_PATTERNS].present && !members[MATCH].present)
+		return;					/* an empty message is none, in protobuf's JSON */
 	consent->field = strm_document_string(&reading->document, &members[FIELD], where);
 	match = strm_document_string(&reading->document, &members[MATCH], where);
 	patterns = strm_document_object(&reading->document, &members[FIELD_PATTERNS], where);
