@@ -33,7 +33,10 @@ strm_master_key_at_exit(int code, Datum arg)
 	strm_master_key_forget();
 }
 
-/* Locks the block's memory once, and sees to its wiping when the backend ends. */
+/*
+ * Locks the block's memory once, and sees to its wiping when the backend ends. Not by before_shmem_exit(): that is a
+ * stack, and a caller within PG_ENSURE_ERROR_CLEANUP would find its own entry covered.
+ */
 static void
 strm_master_key_prepare(void)
 {
