@@ -94,14 +94,12 @@ strm_batch_keys_sort(StrmBatchRun *run)
 	return sort;
 }
 
-/* When the policy's retention of the key ends, in epoch milliseconds; reckoned in UTC. */
+/* When the policy's retention of the key ends, in epoch milliseconds. */
 static int64
 strm_batch_keys_expiry(const StrmBatchRun *run, const StrmDataKey *key)
 {
-	Timestamp	end = DatumGetTimestamp(DirectFunctionCall2(timestamp_pl_interval, TimestampGetDatum(key->window_start),
-															IntervalPGetDatum(&run->policy.retention)));
-
-	return end / 1000 + (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000;
+	return strm_catalog_policy_end(&run->policy, key->window_start) / 1000 +
+		(int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000;
 }
 
 /* Writes the row of one key, unless it was destroyed meanwhile. keyset is scratch and wiped. */

@@ -43,6 +43,19 @@ strm_batch_group_find(const pg_uuid_t *group, Oid *owner, char **policy)
 	return true;
 }
 
+/* Are there keys of an id that no group has? Then they are of something else: a dropped stream, or internal ones. */
+static bool
+strm_batch_group_is_taken(const pg_uuid_t *group)
+{
+	StrmRegistryArgs args = {0};
+
+	strm_registry_add(&args, UUIDOID, UUIDPGetDatum(group), false);
+	return strm_registry_execute("SELECT WHERE $1 = '00000000-0000-0000-0000-000000000000'"
+								 " OR EXISTS (SELECT FROM strm.data_key WHERE owner = $1)"
+								 " OR EXISTS (SELECT FROM strm.data_key_tombstone WHERE owner = $1)",
+								 STRM_REGISTRY_ARGS(&args)) > 0;
+}
+
 /* Is the group the current user's, and of the policy that the job names, if it names one? */
 static void
 strm_batch_group_check(const StrmBatchJob *job, StrmFaults *faults)
@@ -67,6 +80,8 @@ strm_batch_group_check(const StrmBatchJob *job, StrmFaults *faults)
 				strm_faults_add(faults, "policy_id: the job's group has policy \"%s\"", of_group.name);
 		}
 	}
+	else if (strm_batch_group_is_taken(&job->group))
+		strm_faults_add(faults, "encryption.batch_job_group_id: there are keys of that id, which is no group's");
 }
 
 /* A stream as target: does it exist, follow the job's contract, and may the user insert? */
@@ -138,6 +153,9 @@ strm_batch_group_take(StrmBatchRun *run)
 	strm_registry_add(&args, UUIDOID, UUIDPGetDatum(&run->key_owner), false);
 	strm_registry_add(&args, OIDOID, ObjectIdGetDatum(GetUserId()), false);
 	strm_registry_add(&args, UUIDOID, UUIDPGetDatum(&policy.id), policy.is_default);
+	/* strm.drop_policy() waits for this transaction, and then sees the group */
+	(void) strm_registry_execute("SELECT FROM strm.policy WHERE id = $3 FOR KEY SHARE",
+								 STRM_REGISTRY_ARGS(&args));
 	(void) strm_registry_execute("INSERT INTO strm.batch_job_group (id, owner, policy_id)"
 								 " VALUES ($1, $2::pg_catalog.regrole, $3) ON CONFLICT (id) DO NOTHING",
 								 STRM_REGISTRY_ARGS(&args));

@@ -300,7 +300,22 @@ strm_batch_run_pass(StrmBatchRun *run)
 		strm_batch_keys_write(run);
 }
 
-/* Finishes all outputs, then publishes all: what reaches another database for good comes last. */
+/* Is this database a target, so that its rows must be committed with all the rest? */
+static bool
+strm_batch_run_targets_this_database(const StrmBatchRun *run)
+{
+	for (int i = 0; i < run->noutputs; i++)
+	{
+		if (run->outputs[i].database != NULL && run->outputs[i].connector == NULL)
+			return true;
+	}
+	return run->target != NULL;
+}
+
+/*
+ * Finishes all outputs, then publishes all: what reaches another database for good comes last. Before that the keys are
+ * committed: nobody shall see what is encrypted under a key that a crash would take away.
+ */
 static void
 strm_batch_run_publish(StrmBatchRun *run)
 {
@@ -313,6 +328,12 @@ strm_batch_run_publish(StrmBatchRun *run)
 			strm_bytes_finish(output->sink);
 		else
 			strm_database_writer_finish(output->database);
+	}
+	if (!strm_batch_run_targets_this_database(run))
+	{
+		/* a cursor would end with the transaction */
+		run->reader->close(run->reader);
+		strm_batch_run_commit(run);
 	}
 	for (int i = 0; i < run->noutputs; i++)
 	{
