@@ -22,7 +22,6 @@
 #include "api/args.h"
 #include "batch/job.h"
 #include "batch/run.h"
-#include "catalog/policy.h"
 #include "catalog/registry.h"
 #include "common/errors.h"
 #include "common/secret.h"
@@ -72,21 +71,6 @@ strm_batch_job_wrap_seeds(const pg_uuid_t *id, Jsonb *seeds)
 	return wrapped;
 }
 
-/* Makes the group whose keys the job uses, if there is none yet: it belongs to the job's owner. */
-static void
-strm_batch_job_make_group(const StrmBatchJob *job, const pg_uuid_t *group)
-{
-	StrmRegistryArgs args = {0};
-	StrmPolicy	policy;
-
-	strm_catalog_policy(job->policy, &policy);
-	strm_registry_add(&args, UUIDOID, UUIDPGetDatum(group), false);
-	strm_registry_add(&args, OIDOID, ObjectIdGetDatum(GetUserId()), false);
-	strm_registry_add(&args, UUIDOID, UUIDPGetDatum(&policy.id), policy.is_default);
-	(void) strm_registry_execute("INSERT INTO strm.batch_job_group (id, owner, policy_id) VALUES ($1, $2::regrole, $3)"
-								 " ON CONFLICT (id) DO NOTHING", STRM_REGISTRY_ARGS(&args));
-}
-
 /* The configuration as the engine sees it, once it was checked. */
 static StrmBatchJob *
 strm_batch_job_parse(Jsonb *document, Jsonb *seeds)
@@ -120,7 +104,7 @@ strm_batch_job_store(const pg_uuid_t *id, Jsonb *document, bool synchronous)
 	of_stream = job->has_encrypted && job->encrypted.stream != NULL;
 	group = job->has_group ? job->group : *id;
 	if (!of_stream)
-		strm_batch_job_make_group(job, &group);
+		strm_batch_group_make(job, &group);
 
 	strm_registry_add(&args, UUIDOID, UUIDPGetDatum(id), false);
 	strm_registry_add(&args, OIDOID, ObjectIdGetDatum(GetUserId()), false);

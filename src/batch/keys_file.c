@@ -4,7 +4,8 @@
  *
  *	  A key link is noted in a temporary file when its key is used for the first time. The key's mark remembers that; it
  *	  is lost when the key leaves the cache, so a link may be noted again: sorting at the end drops the repetitions.
- *	  Memory is the sort's, whatever the number of keys.
+ *	  Memory is the sort's, whatever the number of keys. As with strm.export_keys(), the server's log says who got how
+ *	  many keys of what.
  */
 #include "postgres.h"
 
@@ -102,8 +103,8 @@ strm_batch_keys_expiry(const StrmBatchRun *run, const StrmDataKey *key)
 		(int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000;
 }
 
-/* Writes the row of one key, unless it was destroyed meanwhile. keyset is scratch and wiped. */
-static void
+/* Writes the row of one key; false when it was destroyed meanwhile. keyset is scratch and wiped. */
+static bool
 strm_batch_keys_write_one(StrmBatchRun *run, const pg_uuid_t *link, StringInfo keyset)
 {
 	StrmDataKey *key = strm_data_key_by_link(link);
@@ -111,7 +112,7 @@ strm_batch_keys_write_one(StrmBatchRun *run, const pg_uuid_t *link, StringInfo k
 	char		expiry[MAXINT8LEN + 1];
 
 	if (key->destroyed)
-		return;
+		return false;
 	resetStringInfo(keyset);
 	strm_keyset_append(key, keyset);
 	values[0].kind = values[1].kind = STRM_RECORD_TEXT;
@@ -127,6 +128,20 @@ strm_batch_keys_write_one(StrmBatchRun *run, const pg_uuid_t *link, StringInfo k
 	values[3].size = pg_lltoa(strm_batch_keys_expiry(run, key), expiry);
 	run->keys->writer->write(run->keys->writer, values);
 	strm_secret_wipe(keyset->data, keyset->len);
+	return true;
+}
+
+static void
+strm_batch_keys_audit(const StrmBatchRun *run, uint64 count)
+{
+	ereport(LOG_SERVER_ONLY,
+			errhidestmt(true),
+			errhidecontext(true),
+			errmsg("role \"%s\" exported " UINT64_FORMAT " data keys of %s %s",
+				   GetUserNameFromId(GetUserId(), false), count,
+				   run->job->has_encrypted && run->job->encrypted.stream != NULL ? "stream" : "batch job group",
+				   strm_uuid_text(&run->key_owner)),
+			errdetail("Batch job %s wrote them.", strm_uuid_text(&run->job_id)));
 }
 
 void
@@ -139,6 +154,7 @@ strm_batch_keys_write(StrmBatchRun *run)
 	Datum		link;
 	bool		isnull;
 	uint64		n = 0;
+	uint64		count = 0;
 
 	initStringInfo(&keyset);
 	while (strm_tuplesort_getdatum(sort, true, false, &link, &isnull, NULL))
@@ -147,7 +163,7 @@ strm_batch_keys_write(StrmBatchRun *run)
 		if (memcmp(DatumGetUUIDP(link)->data, last.data, UUID_LEN) == 0)
 			continue;
 		last = *DatumGetUUIDP(link);
-		strm_batch_keys_write_one(run, &last, &keyset);
+		count += strm_batch_keys_write_one(run, &last, &keyset);
 		if (++n % STRM_BATCH_KEYS_AT_ONCE == 0)
 		{
 			CHECK_FOR_INTERRUPTS();
@@ -156,6 +172,7 @@ strm_batch_keys_write(StrmBatchRun *run)
 		}
 	}
 	tuplesort_end(sort);
+	strm_batch_keys_audit(run, count);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(run->record_cxt);
 }

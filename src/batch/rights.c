@@ -135,11 +135,27 @@ strm_batch_group_of_stream(StrmBatchRun *run)
 }
 
 void
+strm_batch_group_make(const StrmBatchJob *job, const pg_uuid_t *group)
+{
+	StrmRegistryArgs args = {0};
+	StrmPolicy	policy;
+
+	strm_catalog_policy(job->policy, &policy);
+	strm_registry_add(&args, UUIDOID, UUIDPGetDatum(group), false);
+	strm_registry_add(&args, OIDOID, ObjectIdGetDatum(GetUserId()), false);
+	strm_registry_add(&args, UUIDOID, UUIDPGetDatum(&policy.id), policy.is_default);
+	/* strm.drop_policy() waits for this transaction, and then sees the group */
+	(void) strm_registry_execute("SELECT FROM strm.policy WHERE id = $3 FOR KEY SHARE",
+								 STRM_REGISTRY_ARGS(&args));
+	(void) strm_registry_execute("INSERT INTO strm.batch_job_group (id, owner, policy_id)"
+								 " VALUES ($1, $2::pg_catalog.regrole, $3) ON CONFLICT (id) DO NOTHING",
+								 STRM_REGISTRY_ARGS(&args));
+}
+
+void
 strm_batch_group_take(StrmBatchRun *run)
 {
 	const StrmBatchJob *job = run->job;
-	StrmRegistryArgs args = {0};
-	StrmPolicy	policy;
 	Oid			owner;
 	char	   *of_group;
 
@@ -149,16 +165,7 @@ strm_batch_group_take(StrmBatchRun *run)
 		return;
 	}
 	run->key_owner = job->has_group ? job->group : run->job_id;
-	strm_catalog_policy(job->policy, &policy);
-	strm_registry_add(&args, UUIDOID, UUIDPGetDatum(&run->key_owner), false);
-	strm_registry_add(&args, OIDOID, ObjectIdGetDatum(GetUserId()), false);
-	strm_registry_add(&args, UUIDOID, UUIDPGetDatum(&policy.id), policy.is_default);
-	/* strm.drop_policy() waits for this transaction, and then sees the group */
-	(void) strm_registry_execute("SELECT FROM strm.policy WHERE id = $3 FOR KEY SHARE",
-								 STRM_REGISTRY_ARGS(&args));
-	(void) strm_registry_execute("INSERT INTO strm.batch_job_group (id, owner, policy_id)"
-								 " VALUES ($1, $2::pg_catalog.regrole, $3) ON CONFLICT (id) DO NOTHING",
-								 STRM_REGISTRY_ARGS(&args));
+	strm_batch_group_make(job, &run->key_owner);
 	if (!strm_batch_group_find(&run->key_owner, &owner, &of_group))
 		ereport(ERROR,
 				errcode(STRM_ERR_STATE),

@@ -57,6 +57,9 @@ extern void strm_batch_run_discard(StrmBatchRun *run);
  */
 extern void strm_batch_job_check(Jsonb *document);
 
+/* Makes the group of a job's keys, the current user's, if there is none of that id yet. */
+extern void strm_batch_group_make(const StrmBatchJob *job, const pg_uuid_t *group);
+
 /*
  * Removes what dead runs left behind: intents of jobs that do not run any more. For the scheduler, in a transaction.
  * Returns how many are left for another time.

@@ -1,5 +1,5 @@
-# Exported keys in a real Tink library (test/clients/tink): it decrypts what streams hold, and encrypts it to the same bytes.
-# And what the server's log says of exports.
+# Exported keys in a real Tink library (test/clients/tink): it decrypts what streams and files of batch jobs hold, and encrypts
+# it to the same bytes. What the server's log says of exports. Keys of batch job groups, from the first job to the erasure.
 use strict;
 use warnings;
 use FindBin;
@@ -27,7 +27,9 @@ sub tink
 	return split /\n/, $answers;
 }
 
-my $node = strm_node('tink');
+my $files = PostgreSQL::Test::Utils::tempdir();
+chmod 0700, $files;
+my $node = strm_node('tink', conf => "strm_privacy.connector_directory = '$files'\n");
 sub value { return $node->safe_psql('postgres', $_[0]) }
 
 value('CREATE EXTENSION strm_privacy');
@@ -102,6 +104,81 @@ logs("SET ROLE exporter; SELECT * $export", qr/LOG:  role "exporter" exported 41
 logs("SELECT * $export LIMIT 3", qr/LOG:  role "$user" exported 3 data keys of stream public\.events\n/, 'one that stops early');
 logs("SELECT encryption_key::int $export", qr/LOG:  role "$user" exported 1 data keys/, 'one that fails, with an error that quotes a key');
 logs("SELECT strm.export_keys('events', now() + interval '1 day')", qr/LOG:  role "$user" exported 0 data keys/, 'one without keys');
+
+# --- batch jobs ---
+strm_contract($node, 'tink/visit/1.0.0', [ [ 'session', 'STRING', 1, 'required' ], [ 'who', 'STRING', 1 ], [ 'age', 'INTEGER', 1 ] ],
+	'"dataSubjectField": "who"');
+value("SELECT strm.create_data_connector('files', 'directory', '{}')");
+my $group = '7b0c0000-0000-4000-8000-00000000000a';
+
+# A place in the connector
+sub place { return qq({"dataConnectorRef": {"name": "files"}, "fileName": "$_[0]", "dataType": {"csv": {"charset": "UTF-8"}}, "overwrite": true}) }
+
+# Runs a job of the group over rows of [session, who, age, time]; the names of its files begin with name. The rows of its
+# encrypted file as hashes.
+sub run_job
+{
+	my ($name, $id, @rows) = @_;
+	append_to_file("$files/$name.csv", join("\n", 'session,who,age,at', map { join ',', @$_ } @rows) . "\n");
+	my $source = place("$name.csv") =~ s/, "overwrite": true//r;
+	value('CALL strm.run_batch_job($$' . qq({"sourceData": $source, "dataContractRef": {"handle": "tink", "name": "visit", "version": "1.0.0"},
+		"consent": {"defaultConsentLevels": [1]},
+		"encryption": {"batchJobGroupId": "$id", "timestampConfig": {"field": "at", "format": "yyyy-MM-dd HH:mm", "defaultTimeZone": {"id": "UTC"}}},
+		"encryptedData": {"target": ${\place("$name-out.csv")}}, "encryptionKeysData": {"target": ${\place("$name-keys.csv")}}}) . '$$)');
+	return csv("$name-out.csv");
+}
+
+# Records of a file as hashes. None of its values has a line end.
+sub csv
+{
+	my ($head, @lines) = split /\r?\n/, slurp_file("$files/$_[0]");
+	my $values = sub { map { s/^"//r =~ s/"$//r =~ s/""/"/gr } $_[0] =~ /((?:"(?:[^"]|"")*"|[^",]*))(?:,|$)/g };
+	my @names = $values->($head);
+	return map { my %record; @record{@names} = $values->($_); \%record } @lines;
+}
+
+my @visits = map { [ 's' . $_ % 4, 'who' . $_ % 4, $_, sprintf('2026-0%d-0%d 12:00', 1 + $_ % 2, 1 + $_ % 3) ] } 1 .. 48;
+my $from = -s $node->logfile;
+my @encrypted = run_job('all', $group, @visits);
+like(slurp_file($node->logfile, $from), qr/LOG:  role "$user" exported 12 data keys of batch job group $group\n/, 'the keys file of a job is logged');
+my %keyset = map { $_->{keyLink} => $_->{encryptionKey} } csv('all-keys.csv');
+is(keys %keyset, 12, 'a key for each session and day');
+decrypts("a batch job's file", map {
+	my ($record, $visit) = ($encrypted[$_], $visits[$_]);
+	map { [ $keyset{ $record->{'strmMeta.keyLink'} }, $record->{ (qw(session who age))[$_] }, encode_base64($visit->[$_], '') ] } 0 .. 2;
+} 0 .. 47);
+
+# the same keys from SQL, and with the same ends
+my %exported = map { (split /\|/)[0] => $_ } split /\n/, value("SELECT key_link, encryption_key, policy_id, expires_at FROM strm.export_keys('$group')");
+is_deeply(\%exported, { map { $_->{keyLink} => join '|', @$_{qw(keyLink encryptionKey policyId expiresAt)} } csv('all-keys.csv') },
+	'strm.export_keys() gives what the keys file has');
+is(value("SELECT count(*) FROM strm.data_keys WHERE batch_job_group = '$group' AND window_start = date_trunc('day', window_start, 'UTC') AND window_end = window_start + interval '24 hours'"),
+	12, 'their windows are UTC days');
+
+# in two jobs: the same key links, and each has the keys that it used
+my @halves = (run_job('first', $group, @visits[ 0 .. 5 ]), run_job('second', $group, @visits[ 6 .. 47 ]));
+is_deeply([ map { $_->{'strmMeta.keyLink'} } @halves ], [ map { $_->{'strmMeta.keyLink'} } @encrypted ], 'two jobs of a group have the key links of one');
+is(scalar(csv('first-keys.csv')), 6, 'a keys file has only keys that the job used');
+my @other = run_job('other', '7b0c0000-0000-4000-8000-00000000000b', @visits[ 0 .. 5 ]);
+is(scalar(grep { defined $keyset{ $_->{'strmMeta.keyLink'} } } @other), 0, 'another group has other keys');
+
+# erasure
+is(value("SELECT strm.delete_data_subjects('who1')"), 5, 'a data subject is erased from both groups');
+is(value("SELECT count(*) FROM strm.export_keys('$group')"), 9, 'destroyed keys are not exported');
+my @after = run_job('after', $group, @visits);
+my @changed = grep { $after[$_]{'strmMeta.keyLink'} ne $encrypted[$_]{'strmMeta.keyLink'} } 0 .. 47;
+is_deeply([ map { $visits[$_][1] } @changed ], [ ('who1') x 12 ], 'later records of the same days have new keys');
+is(scalar(grep { $keyset{ $_->{keyLink} } } csv('after-keys.csv')), 9, 'and no destroyed key is written');
+
+# ids that have keys already
+value("SELECT strm.create_stream('gone', contract => 'tink/visit/1.0.0'); INSERT INTO gone (session) VALUES ('s')");
+my $gone = value("SELECT id FROM strm.streams WHERE stream = 'gone'::regclass");
+value('DROP TABLE gone');
+for my $id ($gone, '00000000-0000-0000-0000-000000000000')
+{
+	eval { run_job('taken', $id, @visits) };
+	like($@, qr/encryption\.batch_job_group_id: there are keys of that id, which is no group's/, 'a group cannot take over keys of something else');
+}
 
 $node->stop;
 done_testing();
