@@ -181,7 +181,8 @@ strm_batch_record_check_field(StrmBatchRun *run, StrmBatchField *field)
 	}
 
 	if (definition->repeated)
-		valid = strm_batch_repeated_read(field);
+		valid = !(strm_batch_record_is_json(run) && field->given.kind != STRM_RECORD_JSON) &&
+			strm_batch_repeated_read(field);
 	else
 	{
 		field->nelements = 1;

@@ -31,6 +31,7 @@ sub get { my ($name) = @_; return -e "$dir/$name" ? slurp_file("$dir/$name") : u
 sub file { my ($name, $type, %more) = @_; return { data_connector_ref => { name => 'files' }, file_name => $name, $type ? (data_type => $type) : (), %more } }
 sub derived { my ($place, $levels, %more) = @_; return { target => $place, consent_levels => $levels, %more } }
 sub files { opendir my $d, $dir or die $!; return join ' ', sort grep { !/^\.\.?$/ } readdir $d }
+sub wait_for { my ($sql, $what) = @_; ok($node->poll_query_until('postgres', $sql), $what); return }
 sub value { my ($sql) = @_; return $node->safe_psql('postgres', $sql) }
 
 # A configuration: source_data and the outputs, and what is not as it usually is here.
@@ -144,7 +145,7 @@ like($events[1]{id}, qr/^A[Q-f]/, 'an empty key field is encrypted');
 is($events[1]{ratio}, 'NaN', 'what JSON has no number for');
 like((split /\r\n/, get('one.csv'))[2], qr/^"",,,"NaN",,,,,/, 'from JSON to CSV');
 
-put('types.jsonl', join("\n", map { "{\"id\": \"a\", \"at\": \"2021-03-01 00:00:00\"$_}" } ', "age": "41"', ', "name": 5', ', "ok": 1', ', "age": 1.5', ', "tags": "x"', ', "tags": [1]', ', "counts": [1.5]', ', "age": 99999999999', ', "note": "!"') . "\nnot JSON\n");
+put('types.jsonl', join("\n", map { "{\"id\": \"a\", \"at\": \"2021-03-01 00:00:00\"$_}" } ', "age": "41"', ', "name": 5', ', "ok": 1', ', "age": 1.5', ', "tags": "[]"', ', "tags": [1]', ', "counts": [1.5]', ', "age": 99999999999', ', "note": "!"') . "\nnot JSON\n");
 succeeds(job(file('types.jsonl', $jsonl), max_rejects => 100, encrypted_data => { target => file('types.csv') }, rejects => { target => file('types-rejects.csv') }), 'values of wrong types');
 my @rejects = split /\r\n/, get('types-rejects.csv');
 is(shift @rejects, '"line","record","field","rule"', 'header of the rejects');
@@ -220,6 +221,9 @@ fails({ %{ group($g1, 'whole.csv', %enc, encrypted_data => { target => file('h2.
 value('CREATE ROLE member IN ROLE strm_member; CREATE ROLE other IN ROLE strm_member');
 value(q{SELECT strm.grant_data_connector('files', 'member')});
 fails(group($g1, 'whole.csv', encrypted_data => { target => file('h2.csv') }), qr/22023:.*belongs to another role/s, 'a group is its owner\'s', 'member');
+my @both = map { value('SELECT strm.create_batch_job($job$' . $json->encode(group('35ced9a7-413f-49e8-9320-d17ebbc7e2d4', 'whole.csv', encrypted_data => { target => file("both$_-enc.csv") })) . '$job$)') } 1, 2;
+wait_for("SELECT count(*) = 2 FROM strm.batch_job WHERE id IN ('$both[0]', '$both[1]') AND state = 'FINISHED'", 'two jobs of a new group at once');
+is(get('both1-enc.csv'), get('both2-enc.csv'), 'use the same keys');
 fails(job('whole.csv', encrypted_data => { target => file('h2.csv') }), qr/permission denied|may not/s, 'a connector is for whom it is granted to', 'other');
 fails(job('whole.csv', encryption_keys_data => { target => file('h2.csv') }, derived_data => [ derived(file('h3.csv'), [1]) ]), qr/strm_approver.*strm_key_exporter/s, 'derived data and keys need their roles', 'member');
 
@@ -263,17 +267,25 @@ fails(job({ table => 'source' }, encrypted_data => { target => { table => 'encry
 is(value(q{SELECT to_regclass('encrypted2') IS NULL}), 't', 'no table is left');
 is(files(), $before, 'and no file');
 
+# --- whose rights ------------------------------------------------------------------------------------------------------
+
+my $query = q{SELECT 'a' AS id, current_user::text AS note, '2021-03-01 00:00:00' AS at, '1' AS consent};
+($error) = run_job(job({ query => $query }, encrypted_data => { target => file('whose.csv') }), 'member');
+is($error, '', 'a query as source');
+like(get('whose.csv'), qr/"member"/, 'runs as the owner of the job');
+fails(job({ query => "$query, set_config('role', 'postgres', false) AS x" }, encrypted_data => { target => file('whose2.csv') }), qr/42501.*role/s, 'who cannot become somebody else', 'member');
+value('REVOKE strm_member FROM member');
+fails(job('whole.csv', encrypted_data => { target => file('h2.csv') }), qr/42501/s, 'rights are needed', 'member');
+succeeds({ %{ job('whole.csv', encryption_keys_data => { target => file('short-keys.csv') }) }, policy_id => 'short' }, 'a job with a policy');
+like(get('short-keys.csv'), qr/,"[0-9a-f-]{36}","1617148800000"\r/, 'its keys tell policy and expiry');
+
 # --- cancelling and dying ----------------------------------------------------------------------------------------------
 
 my $big = 'at,id,name,consent' . "\n";
 $big .= "2021-03-01 10:00:00,k$_,n$_,1\n" for 1 .. 5000;
 put('big.csv', $big);
-sub wait_for { my ($sql, $what) = @_; ok($node->poll_query_until('postgres', $sql), $what); return }
-SKIP:
 {
-	# a source that never ends: a named pipe that nobody closes
-	my $pipe = "$dir/pipe.csv";
-	put('slow.csv', $big x 400);
+	put('slow.csv', $big x 200);
 	$before = files();
 	my $id = value('SELECT strm.create_batch_job($job$' . $json->encode(job('slow.csv', max_rejects => 1000000, encrypted_data => { target => file('slow-enc.csv') }, encryption_keys_data => { target => file('slow-keys.csv') })) . '$job$)');
 	wait_for("SELECT count(*) = 2 FROM strm.batch_job_intent WHERE job_id = '$id'", 'intents are committed before anything is written');
@@ -290,6 +302,15 @@ SKIP:
 	wait_for("SELECT state = 'ERROR' FROM strm.batch_job WHERE id = '$id'", 'a job whose process was killed is in state ERROR after the restart');
 	wait_for('SELECT count(*) = 0 FROM strm.batch_job_intent', 'its intents are worked off');
 	is(files(), $before, 'and what it had written is gone');
+
+	$id = value('SELECT strm.create_batch_job($job$' . $json->encode(job('slow.csv', max_rejects => 1000000, encrypted_data => { target => file('slow-enc.csv') }, encryption_keys_data => { target => file('slow-keys.csv') })) . '$job$)');
+	wait_for("SELECT count(*) = 2 FROM strm.batch_job_intent WHERE job_id = '$id'", 'one more runs');
+	put('slow-keys.csv', 'not ours');
+	wait_for("SELECT state = 'ERROR' FROM strm.batch_job WHERE id = '$id'", 'a job that cannot publish one of its outputs fails');
+	wait_for('SELECT count(*) = 0 FROM strm.batch_job_intent', 'its intents are gone');
+	is(files(), $before =~ s/(slow.csv)/slow-keys.csv $1/r, 'what it had published before is taken away');
+	is(get('slow-keys.csv'), 'not ours', 'what was in the place stays');
+	is(value("SELECT sqlstate FROM strm.batch_job_state WHERE job_id = '$id' ORDER BY number DESC LIMIT 1"), '42710', 'the error says so');
 }
 
 # --- real data ---------------------------------------------------------------------------------------------------------
