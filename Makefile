@@ -48,11 +48,12 @@ demo:
 	scripts/quickstart
 bench:
 	test/bench/run
+	test/bench/batch_job
 help:
 	@echo 'make, make install    build, install (PG_CONFIG=... for a certain server; with_llvm=no without clang)'
 	@echo 'make installcheck     SQL regression tests on a running server that preloads strm_privacy'
 	@echo 'make check            all tests, in servers of their own: scripts/check'
 	@echo 'make demo             a private server with two derived streams to play with: scripts/quickstart'
-	@echo 'make bench            speed, compared with the same table without encryption'
+	@echo 'make bench            speed: streams against plain tables, batch jobs against COPY'
 
 endif

@@ -1,4 +1,5 @@
--- The first five minutes, as scripts/quickstart plays them: one stream, three views of it.
+-- The first five minutes, as scripts/quickstart plays them: one stream, three views of it, and a batch job.
+-- Variable files: the directory that data connectors read and write in.
 \set ON_ERROR_STOP on
 \set QUIET on
 \pset pager off
@@ -76,3 +77,35 @@ SELECT * FROM (
   UNION ALL SELECT 'clicks_1_2', 'session_id, customer_id; consent to 1 and 2', count(*), count(DISTINCT strm_key_link) FROM clicks_1_2
   UNION ALL SELECT 'clicks_masked', 'session_id, mask of customer_id; consent to 1 and 2', count(*), count(DISTINCT strm_key_link) FROM clicks_masked
 ) AS streams ORDER BY stream;
+
+-- A file from elsewhere, with consent and timestamps of its own kind. (Written by the server, because this script has no other hand.)
+\set events :files '/events.csv'
+COPY (SELECT * FROM (VALUES
+        ('s-7', 'c-44', 'dan@d.example', 'https://shop.example/',     '5/1/2024 9:30', 'all'),
+        ('s-8', 'c-45', 'eve@e.example', 'https://shop.example/pay',  '5/1/2024 9:31', 'statistics'),
+        ('s-9', 'c-46', 'fay@f.example', 'https://shop.example/info', '5/1/2024 9:32', 'none'))
+      AS e (session_id, customer_id, email, url, seen_at, newsletter), (VALUES (0)) AS c (conversion))
+  TO :'events' CSV HEADER;
+
+SELECT strm.create_data_connector('files', 'directory', '{}') \g /dev/null
+CALL strm.run_batch_job($$ {
+  "source_data": {"data_connector_ref": {"name": "files"}, "file_name": "events.csv"},
+  "data_contract_ref": "acme/clickstream/1.0.0",
+  "consent": {"consent_level_extractor": {"field": "newsletter", "field_patterns": {
+    "all": {"consent_levels": [1, 2, 3]}, "statistics": {"consent_levels": [1]}}}},
+  "encryption": {"timestamp_config": {"field": "seen_at", "format": "M/d/yyyy H:m", "default_time_zone": {"id": "Europe/Amsterdam"}}},
+  "encrypted_data": {"target": {"stream": "clicks"}},
+  "derived_data": [{"target": {"data_connector_ref": {"name": "files"}, "file_name": "events_1.jsonl", "data_type": {"jsonl": {}}},
+                    "consent_levels": [1]}]} $$);
+\set derived :files '/events_1.jsonl'
+\echo
+\echo 'A batch job read a file with three events into the stream, and wrote those with consent to 1 to another file:'
+\echo
+\pset tuples_only on
+\pset format unaligned
+SELECT regexp_replace(line, '"((AQ|AR|AS|AT|AU|AV|AW|AX|AY|AZ|Aa|Ab)[^"]{10})[^"]+"', '"\1…"', 'g')
+  FROM regexp_split_to_table(rtrim(pg_read_file(:'derived'), E'\n'), E'\n') AS line;
+\pset format aligned
+\pset tuples_only off
+\echo
+SELECT strm_timestamp, session_id, customer_id, strm_consent_levels FROM clicks_1_2 WHERE strm_timestamp < '2025-01-01';
