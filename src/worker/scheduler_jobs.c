@@ -26,7 +26,7 @@
 #include "worker/worker.h"
 
 /* ms */
-#define STRM_JOBS_PROGRESS 10000	/* running jobs' progress is written down this often, and a little sooner */
+#define STRM_JOBS_PROGRESS 9000 /* running jobs' progress is written down this often: at least every 10 s */
 #define STRM_JOBS_RETRY 10000
 #define STRM_JOBS_SWEEP 3600000
 #define STRM_JOBS_SWEEP_AGAIN 600000
@@ -103,9 +103,9 @@ strm_scheduler_mark_lost(StrmSchedulerJobs *jobs, const StrmOpenJob *job)
 	return true;
 }
 
-/* Writes down how far the running jobs are. Returns their number. */
-static int
-strm_scheduler_note_progress(void)
+/* Writes down how far the running jobs are. Returns the number of milliseconds until it is due again, at most wait. */
+static long
+strm_scheduler_note_progress(long wait)
 {
 	StrmJobInfo *infos;
 	TimestampTz now = GetCurrentTimestamp();
@@ -114,15 +114,20 @@ strm_scheduler_note_progress(void)
 	for (int i = 0; i < n; i++)
 	{
 		StrmJobInfo *info = &infos[i];
+		TimestampTz due = TimestampTzPlusMilliseconds(info->noted, STRM_JOBS_PROGRESS);
 
-		if (info->running_since == 0 ||
-			(info->noted != 0 && !TimestampDifferenceExceeds(info->noted, now, STRM_JOBS_PROGRESS - 1000)))
-			continue;
-		(void) strm_job_state_move(&info->job, STRM_JOB_ACTIVE, STRM_JOB_RUNNING,
-								   info->noted == 0 ? info->running_since : 0, &info->progress, NULL);
-		strm_job_slot_noted(&info->job, now);
+		if (info->running_since == 0)
+			continue;			/* its worker will say when it runs */
+		if (info->noted == 0 || due <= now)
+		{
+			(void) strm_job_state_move(&info->job, STRM_JOB_ACTIVE, STRM_JOB_RUNNING,
+									   info->noted == 0 ? info->running_since : 0, &info->progress, NULL);
+			strm_job_slot_noted(&info->job, now);
+			due = TimestampTzPlusMilliseconds(now, STRM_JOBS_PROGRESS);
+		}
+		wait = Min(wait, Max(TimestampDifferenceMilliseconds(now, due), 1));
 	}
-	return n;
+	return wait;
 }
 
 /* Number of queued jobs that have a worker or get one. */
@@ -177,7 +182,7 @@ strm_scheduler_start(StrmSchedulerJobs *jobs, const StrmOpenJob *job, TimestampT
 	return false;
 }
 
-/* Starts a waiting job if it is time to. Returns the milliseconds until it will be, 0 when it was started. */
+/* Starts a waiting job if it is time to. Returns the milliseconds until it should be considered again. */
 static long
 strm_scheduler_consider(StrmSchedulerJobs *jobs, const StrmOpenJob *job, int *workers)
 {
@@ -191,7 +196,7 @@ strm_scheduler_consider(StrmSchedulerJobs *jobs, const StrmOpenJob *job, int *wo
 	if (!strm_scheduler_start(jobs, job, now))
 		return STRM_JOBS_RETRY;
 	(*workers)++;
-	return 0;
+	return STRM_JOBS_RETRY;
 }
 
 long
@@ -212,9 +217,7 @@ strm_scheduler_jobs_look(StrmSchedulerJobs *jobs, long idle)
 			continue;
 		wait = Min(wait, strm_scheduler_consider(jobs, &open[i], &workers));
 	}
-	if (strm_scheduler_note_progress() > 0)
-		wait = Min(wait, STRM_JOBS_PROGRESS);
-	return wait == 0 ? STRM_JOBS_PROGRESS : wait;
+	return strm_scheduler_note_progress(wait);
 }
 
 /*
