@@ -11,6 +11,9 @@
 #include "common/errors.h"
 #include "strm_privacy.h"
 
+/* Unknown columns that a message names. */
+#define STRM_BATCH_NAMES 20
+
 static const char *const meta_names[STRM_BATCH_META_COLUMNS] = {
 	[STRM_BATCH_META_REF] = "strmMeta.eventContractRef",
 	[STRM_BATCH_META_NONCE] = "strmMeta.nonce",
@@ -63,6 +66,26 @@ strm_batch_plan_list(StringInfo names, const char *name)
 	appendStringInfo(names, "%s\"%s\"", names->len > 0 ? ", " : "", name);
 }
 
+/* The names of columns that are not wanted: some of them, when they are many. */
+static char *
+strm_batch_plan_unknown_names(const StrmBatchRun *run)
+{
+	StringInfoData names;
+	ListCell   *cell;
+
+	initStringInfo(&names);
+	foreach(cell, run->reader->unknown)
+	{
+		if (foreach_current_index(cell) == STRM_BATCH_NAMES)
+		{
+			appendStringInfoString(&names, ", and others");
+			break;
+		}
+		strm_batch_plan_list(&names, lfirst(cell));
+	}
+	return names.data;
+}
+
 /* Must the source have this column? Consent that is not there must not look like the default. */
 static bool
 strm_batch_plan_is_required(const StrmBatchRun *run, int column)
@@ -90,21 +113,14 @@ strm_batch_plan_check(StrmBatchRun *run)
 	}
 
 	if (required.len > 0)
-	{
-		StringInfoData unknown;
-		ListCell   *cell;
-
-		initStringInfo(&unknown);
-		foreach(cell, run->reader->unknown)
-			strm_batch_plan_list(&unknown, lfirst(cell));
 		ereport(ERROR,
 				errcode(STRM_ERR_ARGUMENT),
 				errmsg("the source of the batch job lacks columns that it needs: %s", required.data),
-				unknown.len == 0 ? 0 : errdetail("It has columns that the data contract does not know: %s.",
-												 unknown.data),
+				run->reader->unknown == NIL ? 0 :
+				errdetail("It has columns that the data contract does not know: %s.",
+						  strm_batch_plan_unknown_names(run)),
 				errhint("Names are those of data contract \"%s\", of the consent's field and of the timestamp's.",
 						run->contract_ref));
-	}
 	if (absent.len > 0)
 		run->hooks->notice(run->hooks->arg,
 						   psprintf("fields that the source does not have are null: %s", absent.data));
@@ -113,17 +129,10 @@ strm_batch_plan_check(StrmBatchRun *run)
 void
 strm_batch_plan_unknown(StrmBatchRun *run)
 {
-	StringInfoData names;
-	ListCell   *cell;
-
-	if (run->reader->unknown == NIL)
-		return;
-	initStringInfo(&names);
-	foreach(cell, run->reader->unknown)
-		strm_batch_plan_list(&names, lfirst(cell));
-	run->hooks->notice(run->hooks->arg,
-					   psprintf("columns that data contract \"%s\" does not know are left out: %s",
-								run->contract_ref, names.data));
+	if (run->reader->unknown != NIL)
+		run->hooks->notice(run->hooks->arg,
+						   psprintf("columns that data contract \"%s\" does not know are left out: %s",
+									run->contract_ref, strm_batch_plan_unknown_names(run)));
 }
 
 /* What a derived output, or the encrypted one, shows of a field. */
