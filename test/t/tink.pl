@@ -114,17 +114,23 @@ my $group = '7b0c0000-0000-4000-8000-00000000000a';
 # A place in the connector
 sub place { return qq({"dataConnectorRef": {"name": "files"}, "fileName": "$_[0]", "dataType": {"csv": {"charset": "UTF-8"}}, "overwrite": true}) }
 
-# Runs a job of the group over rows of [session, who, age, time]; the names of its files begin with name. The rows of its
-# encrypted file as hashes.
-sub run_job
+# The statement for a job of the group over rows of [session, who, age, time]; the names of its files begin with name.
+sub job
 {
 	my ($name, $id, @rows) = @_;
 	append_to_file("$files/$name.csv", join("\n", 'session,who,age,at', map { join ',', @$_ } @rows) . "\n");
 	my $source = place("$name.csv") =~ s/, "overwrite": true//r;
-	value('CALL strm.run_batch_job($$' . qq({"sourceData": $source, "dataContractRef": {"handle": "tink", "name": "visit", "version": "1.0.0"},
+	return 'CALL strm.run_batch_job($$' . qq({"sourceData": $source, "dataContractRef": {"handle": "tink", "name": "visit", "version": "1.0.0"},
 		"consent": {"defaultConsentLevels": [1]},
 		"encryption": {"batchJobGroupId": "$id", "timestampConfig": {"field": "at", "format": "yyyy-MM-dd HH:mm", "defaultTimeZone": {"id": "UTC"}}},
-		"encryptedData": {"target": ${\place("$name-out.csv")}}, "encryptionKeysData": {"target": ${\place("$name-keys.csv")}}}) . '$$)');
+		"encryptedData": {"target": ${\place("$name-out.csv")}}, "encryptionKeysData": {"target": ${\place("$name-keys.csv")}}}) . '$$)';
+}
+
+# Runs it; the records of its encrypted file as hashes.
+sub run_job
+{
+	my ($name) = @_;
+	value(job(@_));
 	return csv("$name-out.csv");
 }
 
@@ -162,8 +168,15 @@ is(scalar(csv('first-keys.csv')), 6, 'a keys file has only keys that the job use
 my @other = run_job('other', '7b0c0000-0000-4000-8000-00000000000b', @visits[ 0 .. 5 ]);
 is(scalar(grep { defined $keyset{ $_->{'strmMeta.keyLink'} } } @other), 0, 'another group has other keys');
 
+# two jobs at the same time make the same new keys, whichever comes first to which
+my @many = map { [ 's' . $_ % 997, 'who' . $_ % 997, $_, sprintf('2026-05-%02d 12:00', 1 + $_ % 2) ] } 1 .. 4000;
+my @sessions = map { IPC::Run::start([ 'psql', '-Xq', '-d', $node->connstr('postgres'), '-c', job($_, '7b0c0000-0000-4000-8000-00000000000c', @many) ], '2>', \my $ignored) } 'left', 'right';
+is(join(' ', map { $_->finish ? 'done' : 'failed' } @sessions), 'done done', 'two jobs of a group at once');
+is(slurp_file("$files/left-$_.csv"), slurp_file("$files/right-$_.csv"), "with the same $_") for 'out', 'keys';
+is(value("SELECT count(*) FROM strm.export_keys('7b0c0000-0000-4000-8000-00000000000c')"), 2 * 997, 'which are exported once each');
+
 # erasure
-is(value("SELECT strm.delete_data_subjects('who1')"), 5, 'a data subject is erased from both groups');
+is(value("SELECT strm.delete_data_subjects('who1')"), 7, 'a data subject is erased from all groups');
 is(value("SELECT count(*) FROM strm.export_keys('$group')"), 9, 'destroyed keys are not exported');
 my @after = run_job('after', $group, @visits);
 my @changed = grep { $after[$_]{'strmMeta.keyLink'} ne $encrypted[$_]{'strmMeta.keyLink'} } 0 .. 47;
