@@ -286,15 +286,15 @@ strm_gcs_fetch_token(StrmS3Store *store)
 	/* invalid_grant: the account or its key is not, or no longer, valid. */
 	if (response->status == 400)
 		ereport(ERROR, errcode(STRM_ERR_REFUSED),
-				errmsg("could not log in to data connector \"%s\"", store->base.connector->name),
-				errdetail("The server answered 400 %s.", strm_http_error_code(response)),
+				errmsg("could not log in to data connector \"%s\": the server answered 400 %s",
+					   store->base.connector->name, strm_http_error_code(response)),
 				errhint("Check the service account and its key."));
 	if (!strm_http_succeeded(response))
 		strm_http_raise(store->http, &request, response);
 	if (!strm_gcs_take_token(store, response))
 		ereport(ERROR, errcode(STRM_ERR_STORE),
-				errmsg("could not log in to data connector \"%s\"", store->base.connector->name),
-				errdetail("The answer has no token."));
+				errmsg("could not log in to data connector \"%s\": the answer has no token",
+					   store->base.connector->name));
 	strm_secret_wipe(response->body, response->body_size);
 }
 

@@ -322,11 +322,11 @@ strm_http_raise_failure(const StrmHttpTransfer *transfer, const StrmHttpRequest 
 
 	if (request->path != NULL)
 		ereport(ERROR, errcode(sqlstate),
-				errmsg("could not %s \"%s\" of data connector \"%s\"", request->verb, request->path, connector),
-				errdetail("The connection failed: %s.", strm_http_transfer_failure(transfer)));
+				errmsg("could not %s \"%s\" of data connector \"%s\": %s",
+					   request->verb, request->path, connector, strm_http_transfer_failure(transfer)));
 	ereport(ERROR, errcode(sqlstate),
-			errmsg("could not %s data connector \"%s\"", request->verb, connector),
-			errdetail("The connection failed: %s.", strm_http_transfer_failure(transfer)));
+			errmsg("could not %s data connector \"%s\": %s",
+				   request->verb, connector, strm_http_transfer_failure(transfer)));
 }
 
 StrmHttpResponse *
@@ -418,17 +418,14 @@ strm_http_raise(StrmHttp *http, const StrmHttpRequest *request, const StrmHttpRe
 	bool		refused = strm_http_is_refusal(status, code);
 	int			sqlstate = refused ? STRM_ERR_REFUSED : status == 404 ? STRM_ERR_MISSING :
 		status == 409 || status == 412 ? STRM_ERR_DUPLICATE : STRM_ERR_STORE;
-	char	   *detail = psprintf("The store answered %d%s%s.", status, code[0] != '\0' ? " " : "", code);
+	char	   *why = psprintf("the store answered %d%s%s%s", status, code[0] != '\0' ? " " : "", code,
+							   status >= 300 && status < 400 ? ", and redirects are not followed" : "");
 
-	if (status >= 300 && status < 400)
-		detail = psprintf("%s Redirects are not followed.", detail);
 	if (request->path != NULL)
 		ereport(ERROR, errcode(sqlstate),
-				errmsg("could not %s \"%s\" of data connector \"%s\"", request->verb, request->path, connector),
-				errdetail_internal("%s", detail),
+				errmsg("could not %s \"%s\" of data connector \"%s\": %s", request->verb, request->path, connector, why),
 				refused ? errhint("Check the data connector's credentials, and what they are allowed.") : 0);
 	ereport(ERROR, errcode(sqlstate),
-			errmsg("could not %s data connector \"%s\"", request->verb, connector),
-			errdetail_internal("%s", detail),
+			errmsg("could not %s data connector \"%s\": %s", request->verb, connector, why),
 			refused ? errhint("Check the data connector's credentials, and what they are allowed.") : 0);
 }

@@ -66,16 +66,15 @@ strm_http_source_start(StrmHttpSource *source)
 			strm_http_source_changed(source);
 		if (response->status == 206 && !strm_http_source_starts_at(response, source->offset))
 			ereport(ERROR, errcode(STRM_ERR_STORE),
-					errmsg("could not read \"%s\" of data connector \"%s\"",
-						   request->path, source->http->connector->name),
-					errdetail("The store answered another range than it was asked for."));
+					errmsg("could not read \"%s\" of data connector \"%s\": the store answered another range than it was asked for",
+						   request->path, source->http->connector->name));
 	}
 	if (!strm_http_succeeded(response))
 		strm_http_raise(source->http, request, response);
 	if (strm_http_header(response, "content-length") == NULL && strm_http_header(response, "transfer-encoding") == NULL)
 		ereport(ERROR, errcode(STRM_ERR_STORE),
-				errmsg("could not read \"%s\" of data connector \"%s\"", request->path, source->http->connector->name),
-				errdetail("The store does not say how long it is."));
+				errmsg("could not read \"%s\" of data connector \"%s\": the store does not say how long it is",
+					   request->path, source->http->connector->name));
 	if (source->offset == 0)
 	{
 		const char *etag = strm_http_header(response, "etag");

@@ -248,7 +248,26 @@ strm_s3_close(StrmStore *store)
 	strm_http_close(((StrmS3Store *) store)->http);
 }
 
-/* Without the right to list, a store answers 403 for an object that is not there. */
+/*
+ * HEAD was refused, and its answer has no body to say why: GET of the first byte tells. Without the right to list, a
+ * store answers AccessDenied for an object that is not there; what else is refused raises.
+ */
+static bool
+strm_s3_exists_by_get(StrmS3Store *store, const char *path)
+{
+	StrmS3Request *request = strm_s3_request(store, "look for", "GET", path, "");
+	StrmHttpResponse *response;
+
+	strm_http_add_header(&request->http.headers, "range", "bytes=0-0");
+	response = strm_http_call(store->http, &request->http);
+	if (strm_http_succeeded(response) || response->status == 416)
+		return true;
+	if (response->status != 404 &&
+		(response->status != 403 || strcmp(strm_http_error_code(response), "AccessDenied") != 0))
+		strm_http_raise(store->http, &request->http, response);
+	return false;
+}
+
 bool
 strm_s3_exists(StrmStore *base, const char *path)
 {
@@ -256,16 +275,18 @@ strm_s3_exists(StrmStore *base, const char *path)
 	MemoryContext old = MemoryContextSwitchTo(store->scratch);
 	StrmS3Request *request;
 	StrmHttpResponse *response;
-	int			status;
+	bool		found;
 
 	MemoryContextReset(store->scratch);
 	request = strm_s3_request(store, "look for", "HEAD", path, "");
 	response = strm_http_call(store->http, &request->http);
-	status = response->status;
-	if (!strm_http_succeeded(response) && status != 404 && status != 403)
+	found = strm_http_succeeded(response);
+	if (response->status == 400 || response->status == 403)
+		found = strm_s3_exists_by_get(store, path);
+	else if (!found && response->status != 404)
 		strm_http_raise(store->http, &request->http, response);
 	MemoryContextSwitchTo(old);
-	return status != 404 && status != 403;
+	return found;
 }
 
 StrmByteSource *

@@ -89,8 +89,8 @@ strm_s3_role_assume(StrmS3Store *store)
 	strm_secret_wipe(response->body, response->body_size);
 	if (access_key == NULL || secret_key == NULL || token == NULL)
 		ereport(ERROR, errcode(STRM_ERR_STORE),
-				errmsg("could not assume the role of data connector \"%s\"", store->base.connector->name),
-				errdetail("The answer has no access key."));
+				errmsg("could not assume the role of data connector \"%s\": the answer has no access key",
+					   store->base.connector->name));
 	store->role_key.access_key = strm_s3_keep(store, access_key);
 	store->role_key.secret_key = strm_s3_keep(store, secret_key);
 	store->role_key.session_token = strm_s3_keep(store, token);

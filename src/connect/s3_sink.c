@@ -106,8 +106,8 @@ strm_s3_sink_begin_upload(StrmS3Sink *sink)
 	id = strm_http_xml_text(response->body, "UploadId");
 	if (id == NULL || id[0] == '\0')
 		ereport(ERROR, errcode(STRM_ERR_STORE),
-				errmsg("could not write \"%s\" of data connector \"%s\"", sink->path, sink->store->base.connector->name),
-				errdetail("The answer has no upload id."));
+				errmsg("could not write \"%s\" of data connector \"%s\": the answer has no upload id",
+					   sink->path, sink->store->base.connector->name));
 	sink->upload_id = MemoryContextStrdup(sink->cxt, id);
 	sink->upload_unknown = request->http.attempts > 1;
 	if (sink->options.note != NULL)
@@ -137,8 +137,8 @@ strm_s3_sink_upload_part(StrmS3Sink *sink)
 	etag = strm_http_header(response, "etag");
 	if (etag == NULL || etag[0] == '\0' || strpbrk(etag, "<>&") != NULL)
 		ereport(ERROR, errcode(STRM_ERR_STORE),
-				errmsg("could not write \"%s\" of data connector \"%s\"", sink->path, sink->store->base.connector->name),
-				errdetail("The answer has no ETag."));
+				errmsg("could not write \"%s\" of data connector \"%s\": the answer has no ETag",
+					   sink->path, sink->store->base.connector->name));
 	sink->nparts++;
 	appendStringInfo(&sink->parts, "<Part><PartNumber>%d</PartNumber><ETag>%s</ETag></Part>", sink->nparts, etag);
 	sink->used = 0;
