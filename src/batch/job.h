@@ -94,7 +94,8 @@ extern StrmBatchJob *strm_batch_job_read(Jsonb *document, Jsonb *seeds, StrmFaul
 
 /*
  * The document without the seeds of its masked fields, for storing; *seeds gets them as a JSON array by the position
- * in derived_data (made here where none was given), for wrapping. *seeds is NULL when there are no masked fields.
+ * in derived_data (made here where none was given), for wrapping. *seeds is NULL when nothing is masked and no seed
+ * given.
  */
 extern Jsonb *strm_batch_job_take_seeds(Jsonb *document, Jsonb **seeds);
 

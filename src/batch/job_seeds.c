@@ -127,7 +127,7 @@ strm_batch_push_new_seed(JsonbParseState **state)
 	(void) pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
-/* Pushes the seed of one output. false when it masks nothing. */
+/* Pushes the seed of one output: null when it masks nothing. false when there is none, not even one without use. */
 static bool
 strm_batch_push_seed(JsonbParseState **state, JsonbContainer *masked)
 {
@@ -142,7 +142,7 @@ strm_batch_push_seed(JsonbParseState **state, JsonbContainer *masked)
 		(void) pushJsonbValue(state, WJB_ELEM, given);
 	else
 		strm_batch_push_new_seed(state);
-	return masks;
+	return masks || given != NULL;
 }
 
 Jsonb *
