@@ -17,6 +17,9 @@
 /* Longest id of a data subject, in bytes. */
 #define STRM_BATCH_MAX_SUBJECT 1024
 
+/* Room for a number in JSON that is to be a whole one, and is not written so. */
+#define STRM_BATCH_NUMBER 64
+
 /* Years 0001 to 9999: no reckoning with windows of keys and retention leaves what a timestamp can be. */
 #define STRM_BATCH_MIN_EPOCH_MS INT64CONST(-62135596800000)
 #define STRM_BATCH_MAX_EPOCH_MS INT64CONST(253402300799999)
@@ -32,19 +35,18 @@ strm_batch_record_fault(StrmBatchRun *run, const char *field, const char *rule)
 }
 
 /*
- * Rewrites a JSON number that is a whole one but not written so, 5.0 or 5e0, into buffer's decimal digits; false when
- * it is none.
+ * Rewrites a JSON number that is a whole one but not written so, 5.0 or 5e0, into decimal digits; false when it is
+ * none.
  */
 static bool
-strm_batch_record_whole_number(const char **text, Size *size, StringInfo buffer)
+strm_batch_record_whole_number(const char **text, Size *size, char digits[STRM_BATCH_NUMBER])
 {
 	double		number;
-	char		digits[64];
 	char	   *end;
 
 	if (memchr(*text, '.', *size) == NULL && memchr(*text, 'e', *size) == NULL && memchr(*text, 'E', *size) == NULL)
 		return true;
-	if (*size >= sizeof(digits))
+	if (*size >= STRM_BATCH_NUMBER)
 		return false;
 	memcpy(digits, *text, *size);
 	digits[*size] = '\0';
@@ -53,10 +55,8 @@ strm_batch_record_whole_number(const char **text, Size *size, StringInfo buffer)
 	if (*end != '\0' || !(number >= -9007199254740991.0 && number <= 9007199254740991.0) ||
 		(double) (int64) number != number)
 		return false;
-	resetStringInfo(buffer);
-	appendStringInfo(buffer, INT64_FORMAT, (int64) number);
-	*text = buffer->data;
-	*size = buffer->len;
+	*size = pg_lltoa((int64) number, digits);
+	*text = digits;
 	return true;
 }
 
@@ -88,16 +88,13 @@ strm_batch_record_canonical(const StrmField *field, bool json, const StrmRecordV
 {
 	const char *text = value->text;
 	Size		size = value->size;
-	StringInfoData whole = {0};
+	char		digits[STRM_BATCH_NUMBER];
 
 	if (json && !strm_batch_record_kind_fits(field, value))
 		return false;
-	if (json && (field->type == STRM_TYPE_INTEGER || field->type == STRM_TYPE_LONG))
-	{
-		initStringInfo(&whole);
-		if (!strm_batch_record_whole_number(&text, &size, &whole))
-			return false;
-	}
+	if (json && (field->type == STRM_TYPE_INTEGER || field->type == STRM_TYPE_LONG) &&
+		!strm_batch_record_whole_number(&text, &size, digits))
+		return false;
 	result->null = false;
 	return strm_value_canonical(field, text, size, buffer, &result->text, &result->size);
 }
@@ -164,7 +161,6 @@ strm_batch_record_check_field(StrmBatchRun *run, StrmBatchField *field)
 {
 	const StrmField *definition = field->field;
 	const char *rule = NULL;
-	bool		valid;
 
 	field->given = strm_batch_record_given(run, field);
 	field->nelements = 0;
@@ -181,18 +177,15 @@ strm_batch_record_check_field(StrmBatchRun *run, StrmBatchField *field)
 	}
 
 	if (definition->repeated)
-		valid = !(strm_batch_record_is_json(run) && field->given.kind != STRM_RECORD_JSON) &&
-			strm_batch_repeated_read(field);
+		rule = strm_batch_record_is_json(run) && field->given.kind != STRM_RECORD_JSON ?
+			strm_value_type_rule(definition) : strm_batch_repeated_read(field);
 	else
 	{
 		field->nelements = 1;
-		valid = strm_batch_record_canonical(definition, strm_batch_record_is_json(run), &field->given,
-											&field->canonical, &field->one);
+		rule = strm_batch_record_canonical(definition, strm_batch_record_is_json(run), &field->given,
+										   &field->canonical, &field->one) ?
+			strm_batch_record_check_roles(run, field) : strm_value_type_rule(definition);
 	}
-	if (!valid)
-		rule = strm_value_type_rule(definition);
-	else if (!definition->repeated)
-		rule = strm_batch_record_check_roles(run, field);
 	if (rule != NULL)
 		strm_batch_record_fault(run, definition->name, rule);
 	else if (field->validated)

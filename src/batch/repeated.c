@@ -7,6 +7,10 @@
 #include "batch/run_private.h"
 #include "format/json_scan.h"
 #include "strm_privacy.h"
+#include "transform/value.h"
+
+/* Elements of one value: it is what bounds the memory that a record takes. */
+#define STRM_REPEATED_MAX 65536
 
 /* A scalar as a record's value, in the current context; false when it is an array or object. */
 static bool
@@ -46,7 +50,6 @@ static bool
 strm_repeated_add(StrmBatchField *field, const StrmJsonValue *json, int *room)
 {
 	StrmRecordValue value;
-	StringInfoData buffer;
 	StrmBatchText *element;
 
 	if (field->nelements == *room)
@@ -60,26 +63,30 @@ strm_repeated_add(StrmBatchField *field, const StrmJsonValue *json, int *room)
 	element->null = value.kind == STRM_RECORD_NULL;
 	if (element->null)
 		return true;
-	initStringInfo(&buffer);
-	return strm_batch_record_canonical(field->field, true, &value, &buffer, element);
+	if (!strm_batch_record_canonical(field->field, true, &value, &field->canonical, element))
+		return false;
+	if (element->text == field->canonical.data)
+		element->text = pnstrdup(element->text, element->size);
+	return true;
 }
 
-bool
-strm_batch_repeated_read(StrmBatchField *field)
+/* Reads the array; *many is set when it has too many elements. false: it is no array of the field's type. */
+static bool
+strm_repeated_read(StrmBatchField *field, bool *many)
 {
 	StrmJsonScan scan = {field->given.text, field->given.text + field->given.size, NULL};
 	StrmJsonValue json;
 	int			room = 8;
 
 	field->elements = palloc(room * sizeof(StrmBatchText));
-	field->nelements = 0;
 	if (!strm_json_take(&scan, '['))
 		return false;
 	if (!strm_json_take(&scan, ']'))
 	{
 		do
 		{
-			if (!strm_json_value(&scan, &json, 1) || !strm_repeated_add(field, &json, &room))
+			*many = field->nelements == STRM_REPEATED_MAX;
+			if (*many || !strm_json_value(&scan, &json, 1) || !strm_repeated_add(field, &json, &room))
 				return false;
 		} while (strm_json_take(&scan, ','));
 		if (!strm_json_take(&scan, ']'))
@@ -88,4 +95,15 @@ strm_batch_repeated_read(StrmBatchField *field)
 	/* the end, not a NUL */
 	(void) strm_json_peek(&scan);
 	return scan.p == scan.end;
+}
+
+const char *
+strm_batch_repeated_read(StrmBatchField *field)
+{
+	bool		many = false;
+
+	field->nelements = 0;
+	if (strm_repeated_read(field, &many))
+		return NULL;
+	return many ? "has too many elements" : strm_value_type_rule(field->field);
 }

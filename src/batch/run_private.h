@@ -168,8 +168,8 @@ extern bool strm_batch_record_check(StrmBatchRun *run);
 extern bool strm_batch_record_canonical(const StrmField *field, bool json, const StrmRecordValue *value,
 										StringInfo buffer, StrmBatchText *result);
 
-/* Sets elements from the text of a JSON array; false when it is none or an element is of another type. */
-extern bool strm_batch_repeated_read(StrmBatchField *field);
+/* Sets elements from the text of a JSON array. The rule that it breaks, or NULL. */
+extern const char *strm_batch_repeated_read(StrmBatchField *field);
 
 /* output.c */
 

@@ -145,11 +145,12 @@ like($events[1]{id}, qr/^A[Q-f]/, 'an empty key field is encrypted');
 is($events[1]{ratio}, 'NaN', 'what JSON has no number for');
 like((split /\r\n/, get('one.csv'))[2], qr/^"",,,"NaN",,,,,/, 'from JSON to CSV');
 
-put('types.jsonl', join("\n", map { "{\"id\": \"a\", \"at\": \"2021-03-01 00:00:00\"$_}" } ', "age": "41"', ', "name": 5', ', "ok": 1', ', "age": 1.5', ', "tags": "[]"', ', "tags": [1]', ', "counts": [1.5]', ', "age": 99999999999', ', "note": "!"') . "\nnot JSON\n");
+put('types.jsonl', join("\n", map { "{\"id\": \"a\", \"at\": \"2021-03-01 00:00:00\"$_}" } ', "age": "41"', ', "name": 5', ', "ok": 1', ', "age": 1.5', ', "tags": "[]"', ', "tags": [1]', ', "counts": [1.5]', ', "age": 99999999999', ', "note": "!"') . "\nnot JSON\n" . '{"id": "a", "at": "2021-03-01 00:00:00", "counts": [' . join(',', (1) x 65537) . "]}\n");
 succeeds(job(file('types.jsonl', $jsonl), max_rejects => 100, encrypted_data => { target => file('types.csv') }, rejects => { target => file('types-rejects.csv') }), 'values of wrong types');
 my @rejects = split /\r\n/, get('types-rejects.csv');
 is(shift @rejects, '"line","record","field","rule"', 'header of the rejects');
-is(scalar @rejects, 10, 'every fault is listed');
+is(scalar @rejects, 11, 'every fault is listed');
+is($rejects[10], '"11","11","counts","has too many elements"', 'an array that is too long');
 is($rejects[0], '"1","1","age","is not a valid INTEGER"', 'a string is no INTEGER');
 is($rejects[8], '"9","9","note","does not match the regular expression ""^[^!]*$"""', 'a validation');
 like($rejects[9], qr/^"10","10",,"/, 'a line that is no JSON has no field');
