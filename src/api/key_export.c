@@ -140,6 +140,7 @@ strm_key_export_next(StrmKeyExport *export)
 		{
 			if (export->nlinks < STRM_EXPORT_PAGE)
 				return NULL;
+			/* opens the table anew, and so hears of keys that were destroyed meanwhile */
 			export->nlinks = strm_key_store_links(&export->owner, &export->links[STRM_EXPORT_PAGE - 1],
 												  &export->least_link, export->since, export->links, STRM_EXPORT_PAGE);
 			export->next = 0;

@@ -11,7 +11,7 @@
 
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "utils/fmgrprotos.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
@@ -156,6 +156,8 @@ strm_batch_keys_write(StrmBatchRun *run)
 	uint64		n = 0;
 	uint64		count = 0;
 
+	/* of keys destroyed meanwhile, if all is one transaction */
+	AcceptInvalidationMessages();
 	initStringInfo(&keyset);
 	while (strm_tuplesort_getdatum(sort, true, false, &link, &isnull, NULL))
 	{

@@ -14,6 +14,7 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/fmgrprotos.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -267,6 +268,8 @@ strm_batch_run_tick(StrmBatchRun *run)
 	TimestampTz now = GetCurrentTimestamp();
 
 	CHECK_FOR_INTERRUPTS();
+	/* of keys destroyed meanwhile: what comes gets new ones, also when all is one transaction */
+	AcceptInvalidationMessages();
 	if (TimestampDifferenceExceeds(run->last_progress, now, STRM_BATCH_PROGRESS_MS))
 	{
 		run->last_progress = now;

@@ -178,10 +178,17 @@ is(value("SELECT count(*) FROM strm.export_keys('7b0c0000-0000-4000-8000-0000000
 # erasure
 is(value("SELECT strm.delete_data_subjects('who1')"), 7, 'a data subject is erased from all groups');
 is(value("SELECT count(*) FROM strm.export_keys('$group')"), 9, 'destroyed keys are not exported');
+my $session = $node->background_psql('postgres');
+my $counting = "SELECT count(*) FROM strm.export_keys('$group')";
+$session->query_safe('BEGIN');
+is($session->query_safe($counting), 9, 'a transaction exports keys');
+is(value("SELECT strm.delete_data_subjects('who2')"), 7, 'of which some are destroyed');
+is($session->query_safe($counting), 6, 'and then they are absent there, too');
+$session->quit;
 my @after = run_job('after', $group, @visits);
 my @changed = grep { $after[$_]{'strmMeta.keyLink'} ne $encrypted[$_]{'strmMeta.keyLink'} } 0 .. 47;
-is_deeply([ map { $visits[$_][1] } @changed ], [ ('who1') x 12 ], 'later records of the same days have new keys');
-is(scalar(grep { $keyset{ $_->{keyLink} } } csv('after-keys.csv')), 9, 'and no destroyed key is written');
+is_deeply([ map { $visits[$_][1] } @changed ], [ map { ('who1', 'who2') } 1 .. 12 ], 'later records of the same days have new keys');
+is(scalar(grep { $keyset{ $_->{keyLink} } } csv('after-keys.csv')), 6, 'and no destroyed key is written');
 
 # ids that have keys already
 value("SELECT strm.create_stream('gone', contract => 'tink/visit/1.0.0'); INSERT INTO gone (session) VALUES ('s')");
