@@ -22,6 +22,7 @@ mkdir $dir or die $!;
 my $node = strm_node('s3', conf => <<"EOC");
 fsync = off
 log_statement = none
+restart_after_crash = on
 strm_privacy.connector_directory = '$root'
 strm_privacy.connector_timeout = 1
 EOC
@@ -187,6 +188,20 @@ leaves_nothing('an object that vanishes', 'good/gone.csv');
 fails('an object that is not there', qr/there is no "good\/nothing.csv" in data connector "bad"/, place('bad', 'good/nothing.csv'), place('bad', 'good/nothing.out'));
 like(run_job(job(place('bad', 'stall/in.csv'), place('files', 'canceled.csv')), "SET statement_timeout = '500ms';\n"), qr/^57014: /, 'waiting for a store can be canceled');
 ok(!-e "$dir/canceled.csv", 'and leaves nothing');
+
+# --- a process that dies ---
+
+# An upload is open while the source stalls: the one who wrote it cannot take it away any more.
+put_object('cold/stallget/long.csv', rows(90_000));
+my $queued = $json->encode(job(place('bad', 'stallget/long.csv'), place('bad', 'good/died.csv')));
+my $id = $node->safe_psql('postgres', "SELECT strm.create_batch_job(\$job\$$queued\$job\$)");
+for (1 .. 300) { last if uploads(); usleep(50_000) }
+is(uploads(), 1, 'an upload is open');
+kill 'KILL', $node->safe_psql('postgres', "SELECT pid FROM strm.workers WHERE kind = 'job' AND what LIKE '%$id'");
+for (1 .. 900) { last if !uploads(); usleep(50_000) }
+leaves_nothing('a worker that was killed', 'good/died.csv');
+ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM strm.batch_job_intent"), 'and nothing is left to be done');
+is($node->safe_psql('postgres', "SELECT state FROM strm.batch_job WHERE id = '$id'"), 'ERROR', 'the job has failed');
 
 # --- what is never reached ---
 
