@@ -45,21 +45,30 @@ strm_batch_keys_close(void *arg)
 	run->links = NULL;
 }
 
-/* Makes the temporary file, which belongs to no transaction. */
-static void
-strm_batch_keys_open(StrmBatchRun *run)
+/* An empty temporary file that belongs to no transaction. */
+static BufFile *
+strm_batch_keys_create(StrmBatchRun *run)
 {
 	MemoryContext old = MemoryContextSwitchTo(run->cxt);
 	ResourceOwner owner = CurrentResourceOwner;
-	MemoryContextCallback *callback = palloc(sizeof(MemoryContextCallback));
+	BufFile    *file;
 
 	CurrentResourceOwner = NULL;
-	run->links = BufFileCreateTemp(true);
+	file = BufFileCreateTemp(true);
 	CurrentResourceOwner = owner;
+	MemoryContextSwitchTo(old);
+	return file;
+}
+
+static void
+strm_batch_keys_open(StrmBatchRun *run)
+{
+	MemoryContextCallback *callback = MemoryContextAlloc(run->cxt, sizeof(MemoryContextCallback));
+
+	run->links = strm_batch_keys_create(run);
 	callback->func = strm_batch_keys_close;
 	callback->arg = run;
 	MemoryContextRegisterResetCallback(run->cxt, callback);
-	MemoryContextSwitchTo(old);
 }
 
 void
@@ -73,9 +82,17 @@ strm_batch_keys_note(StrmBatchRun *run, StrmDataKey *key)
 	key->mark = run->mark;
 }
 
+/* Makes the next link that is read the first one. */
+static void
+strm_batch_keys_rewind(BufFile *links)
+{
+	if (BufFileSeek(links, 0, 0, SEEK_SET) != 0)
+		ereport(ERROR, errcode_for_file_access(), errmsg("could not rewind a temporary file"));
+}
+
 /* All noted links, sorted. */
 static Tuplesortstate *
-strm_batch_keys_sort(StrmBatchRun *run)
+strm_batch_keys_sort(BufFile *links)
 {
 	Oid			less = lookup_type_cache(UUIDOID, TYPECACHE_LT_OPR)->lt_opr;
 	Tuplesortstate *sort = tuplesort_begin_datum(UUIDOID, less, InvalidOid, false, STRM_BATCH_SORT_KB, NULL,
@@ -83,9 +100,8 @@ strm_batch_keys_sort(StrmBatchRun *run)
 	pg_uuid_t	link;
 	uint64		n = 0;
 
-	if (run->links != NULL && BufFileSeek(run->links, 0, 0, SEEK_SET) != 0)
-		ereport(ERROR, errcode_for_file_access(), errmsg("could not rewind a temporary file"));
-	while (run->links != NULL && strm_buffile_read(run->links, &link, sizeof(link)) == sizeof(link))
+	strm_batch_keys_rewind(links);
+	while (strm_buffile_read(links, &link, sizeof(link)) == sizeof(link))
 	{
 		if (++n % 1024 == 0)
 			CHECK_FOR_INTERRUPTS();
@@ -93,6 +109,33 @@ strm_batch_keys_sort(StrmBatchRun *run)
 	}
 	tuplesort_performsort(sort);
 	return sort;
+}
+
+/*
+ * Sorts the noted links and drops repetitions, into another temporary file: a sort is its transaction's, and writing
+ * the keys may end that.
+ */
+static void
+strm_batch_keys_unique(StrmBatchRun *run)
+{
+	Tuplesortstate *sort = strm_batch_keys_sort(run->links);
+	BufFile    *unique = strm_batch_keys_create(run);
+	pg_uuid_t	last = {{0}};
+	Datum		link;
+	bool		isnull;
+
+	BufFileClose(run->links);
+	run->links = unique;
+	while (strm_tuplesort_getdatum(sort, true, false, &link, &isnull, NULL))
+	{
+		/* no key link is the nil uuid */
+		if (memcmp(DatumGetUUIDP(link)->data, last.data, UUID_LEN) == 0)
+			continue;
+		last = *DatumGetUUIDP(link);
+		BufFileWrite(unique, &last, sizeof(last));
+	}
+	tuplesort_end(sort);
+	strm_batch_keys_rewind(unique);
 }
 
 /* When the policy's retention of the key ends, in epoch milliseconds. */
@@ -147,25 +190,20 @@ strm_batch_keys_audit(const StrmBatchRun *run, uint64 count)
 void
 strm_batch_keys_write(StrmBatchRun *run)
 {
-	Tuplesortstate *sort = strm_batch_keys_sort(run);
 	MemoryContext old = MemoryContextSwitchTo(run->record_cxt);
 	StringInfoData keyset;
-	pg_uuid_t	last = {{0}};
-	Datum		link;
-	bool		isnull;
+	pg_uuid_t	link;
 	uint64		n = 0;
 	uint64		count = 0;
 
 	/* of keys destroyed meanwhile, if all is one transaction */
 	AcceptInvalidationMessages();
+	if (run->links != NULL)
+		strm_batch_keys_unique(run);
 	initStringInfo(&keyset);
-	while (strm_tuplesort_getdatum(sort, true, false, &link, &isnull, NULL))
+	while (run->links != NULL && strm_buffile_read(run->links, &link, sizeof(link)) == sizeof(link))
 	{
-		/* no key link is the nil uuid */
-		if (memcmp(DatumGetUUIDP(link)->data, last.data, UUID_LEN) == 0)
-			continue;
-		last = *DatumGetUUIDP(link);
-		count += strm_batch_keys_write_one(run, &last, &keyset);
+		count += strm_batch_keys_write_one(run, &link, &keyset);
 		if (++n % STRM_BATCH_KEYS_AT_ONCE == 0)
 		{
 			CHECK_FOR_INTERRUPTS();
@@ -173,7 +211,6 @@ strm_batch_keys_write(StrmBatchRun *run)
 			initStringInfo(&keyset);
 		}
 	}
-	tuplesort_end(sort);
 	strm_batch_keys_audit(run, count);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(run->record_cxt);

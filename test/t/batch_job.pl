@@ -183,6 +183,14 @@ like($notices, qr/are null: "name", "age"/, 'fields that the source does not hav
 is(join(' ', get('consent-enc.csv') =~ /"(\[[0-9,]*\])"\r/g), '[1,3] [] [2] [2] [2]', 'mapping, then default');
 like((split /\r\n/, get('consent-enc.csv'))[1], qr/^"A[^"]+",,,,,,,,"acme/, 'what the source lacks is null');
 
+# --- gzip, masks of the old platform -----------------------------------------------------------------------------------
+
+put('mask.csv', join("\n", 'at,id,consent', map { "2021-03-01 00:00:00,$_,1" } 'unique-5', 'session-273', 'sensitive-0') . "\n");
+system("gzip -k $dir/mask.csv") == 0 or die 'gzip';
+succeeds(job('mask.csv.gz', derived_data => [ derived(file('mask-out.csv'), [1], masked_fields => { hash_type => 'MURMUR3', seed => 'hi-there', field_patterns => { 'acme/person/1.0.0' => { field_patterns => ['id'] } } }) ]),
+	'a compressed source');
+is(join(' ', get('mask-out.csv') =~ /^"([0-9a-f]{20,32})",,/mg), '1083e8169d7138e990cc30095578452 7cc66d130664caa9efacda1026c1c44 e49bd309eed4a5094437a71ac2bc1cad', 'masks as STRM made them');
+
 # --- headers -----------------------------------------------------------------------------------------------------------
 
 put('empty.csv', '');
@@ -313,6 +321,9 @@ put('big.csv', $big);
 	is(get('slow-keys.csv'), 'not ours', 'what was in the place stays');
 	is(value("SELECT sqlstate FROM strm.batch_job_state WHERE job_id = '$id' ORDER BY number DESC LIMIT 1"), '42710', 'the error says so');
 }
+
+value(q{SELECT strm.archive_data_contract('acme/person/1.0.0')});
+fails(job('whole.csv', encrypted_data => { target => file('h2.csv') }), qr/(22023|55000).*active/s, 'an archived contract takes no records');
 
 # --- real data ---------------------------------------------------------------------------------------------------------
 
