@@ -309,6 +309,13 @@ strm_gcs_authorize_account(StrmS3Store *store, StrmS3Request *request, const cha
 	strm_http_add_header(headers, "authorization", "Bearer %s", account->token);
 }
 
+static bool
+strm_gcs_forget_token(StrmS3Store *store)
+{
+	((StrmGcsAccount *) store->dialect_state)->token = NULL;
+	return true;
+}
+
 static void
 strm_gcs_authorize_key(StrmS3Store *store, StrmS3Request *request, const char *host, const char *path, List **headers)
 {
@@ -321,6 +328,7 @@ static const StrmS3Dialect strm_gcs_with_account = {
 	.absent_name = "x-goog-if-generation-match",
 	.absent_value = "0",
 	.authorize = strm_gcs_authorize_account,
+	.forget = strm_gcs_forget_token,
 };
 
 static const StrmS3Dialect strm_gcs_with_key = {

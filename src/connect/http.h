@@ -90,7 +90,7 @@ extern StrmHttpResponse *strm_http_call(StrmHttp *http, StrmHttpRequest *request
 
 /*
  * The same, but never raises, cannot be interrupted, and takes 10 seconds at most: for taking things away after an
- * error. NULL when there was no answer.
+ * error. NULL when there was no answer, and then at once for some time: a store that is gone costs 10 seconds once.
  */
 extern StrmHttpResponse *strm_http_try(StrmHttp *http, StrmHttpRequest *request);
 

@@ -21,6 +21,7 @@
 #define STRM_HTTP_MAX_PAUSE 30000
 #define STRM_HTTP_TRY_TIME 10000
 #define STRM_HTTP_TRY_ATTEMPTS 2
+#define STRM_HTTP_TRY_SILENCE 30000 /* milliseconds after a failure in which nothing is tried */
 #define STRM_HTTP_MAX_AGAIN 3
 #define STRM_HTTP_CODE_SIZE 64
 #define STRM_HTTP_URL_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/:[]"
@@ -382,6 +383,9 @@ strm_http_try(StrmHttp *http, StrmHttpRequest *request)
 	TimestampTz saved_deadline = http->deadline;
 	uint32		holdoff = InterruptHoldoffCount;
 
+	if (http->silent_since != 0 &&
+		!TimestampDifferenceExceeds(http->silent_since, GetCurrentTimestamp(), STRM_HTTP_TRY_SILENCE))
+		return NULL;
 	HOLD_INTERRUPTS();
 	if (http->deadline == 0)
 		http->deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), STRM_HTTP_TRY_TIME);
@@ -396,6 +400,7 @@ strm_http_try(StrmHttp *http, StrmHttpRequest *request)
 	}
 	PG_END_TRY();
 	http->deadline = saved_deadline;
+	http->silent_since = response == NULL ? GetCurrentTimestamp() : 0;
 	InterruptHoldoffCount = holdoff;
 	return response;
 }

@@ -55,6 +55,7 @@ struct StrmHttp
 	dlist_head	transfers;
 	StrmHttpTransfer *call;		/* for strm_http_call() */
 	TimestampTz deadline;		/* of everything, while not 0 */
+	TimestampTz silent_since;	/* strm_http_try() had no answer; 0: it had one */
 	MemoryContextCallback callback;
 };
 

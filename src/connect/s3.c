@@ -194,11 +194,19 @@ strm_s3_authorize(StrmS3Store *store, StrmS3Request *request, const char *host, 
 				 request->payload_hash, headers);
 }
 
+static bool
+strm_s3_forget(StrmS3Store *store)
+{
+	store->role_until = 0;
+	return store->role != NULL;
+}
+
 static const StrmS3Dialect strm_s3_amazon = {
 	.prefix = "x-amz-",
 	.absent_name = "if-none-match",
 	.absent_value = "*",
 	.authorize = strm_s3_authorize,
+	.forget = strm_s3_forget,
 };
 
 StrmS3Store *

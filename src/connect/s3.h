@@ -38,6 +38,8 @@ typedef struct StrmS3Dialect
 	/* Appends what shows who asks; all other headers are there. May raise, may itself call over the store's session. */
 	void		(*authorize) (StrmS3Store *store, StrmS3Request *request, const char *host, const char *path,
 							  List **headers);
+	/* The store says that what was shown has expired: forgets it, so that it is fetched again. false: it cannot be. */
+	bool		(*forget) (StrmS3Store *store);
 } StrmS3Dialect;
 
 struct StrmS3Store

@@ -13,6 +13,7 @@
 #define STRM_S3_AUTHORIZATION_SIZE 2048
 #define STRM_S3_REGION_MAX 40
 #define STRM_S3_MAX_SIGNED 32
+#define STRM_S3_MAX_RENEWAL 2	/* attempts after which an expired token is fetched again */
 
 /* Scheme and host of a URL (https://host:port), and its path without a slash at the end. */
 static void
@@ -68,9 +69,8 @@ strm_s3_prepare(StrmHttpRequest *http, List **headers)
  * region changes Amazon's host name, and what is signed.
  */
 static bool
-strm_s3_other_region(StrmHttpRequest *http, const StrmHttpResponse *response)
+strm_s3_other_region(StrmS3Store *store, const StrmHttpResponse *response)
 {
-	StrmS3Store *store = ((StrmS3Request *) http->arg)->store;
 	const char *region = strm_http_header(response, "x-amz-bucket-region");
 
 	if (region == NULL && response->status == 400)
@@ -84,6 +84,18 @@ strm_s3_other_region(StrmHttpRequest *http, const StrmHttpResponse *response)
 	return true;
 }
 
+/* Does an answer that is no success lead elsewhere, or ask for another token? */
+static bool
+strm_s3_again(StrmHttpRequest *http, const StrmHttpResponse *response)
+{
+	StrmS3Store *store = ((StrmS3Request *) http->arg)->store;
+
+	if (strm_s3_other_region(store, response))
+		return true;
+	return (response->status == 401 || strcmp(strm_http_error_code(response), "ExpiredToken") == 0) &&
+		http->attempts <= STRM_S3_MAX_RENEWAL && store->dialect->forget != NULL && store->dialect->forget(store);
+}
+
 StrmS3Request *
 strm_s3_request(StrmS3Store *store, const char *verb, const char *method, const char *key, const char *query)
 {
@@ -93,7 +105,7 @@ strm_s3_request(StrmS3Store *store, const char *verb, const char *method, const 
 	request->http.path = key[0] != '\0' ? key : NULL;
 	request->http.method = method;
 	request->http.prepare = strm_s3_prepare;
-	request->http.again = strm_s3_other_region;
+	request->http.again = strm_s3_again;
 	request->http.arg = request;
 	request->store = store;
 	request->key = key;

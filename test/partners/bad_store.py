@@ -21,6 +21,7 @@ fails "once" fails once for each method, object and query, or for each start of 
   tooshort        GET sends less than it says, always
   hugeerror       400 with a body of 5 MB     leak           403 that repeats what was sent
   unconditional   ignores If-None-Match          race         another one writes the object just before, once
+  expired         makes all tokens invalid, once
 
 With PUBLIC_KEY (modulus and exponent as hexadecimal, MODULUS:EXPONENT), POST /token checks assertions (RFC 7523), and
 buckets named google... want the tokens it gives. With CERTIFICATE, a PEM file with its key, it speaks https.
@@ -174,6 +175,9 @@ class Handler(BaseHTTPRequestHandler):
             for n in range(100000):
                 self.wfile.write(b"x-%d: %s\r\n" % (n, b"y" * 1000))
             self.cut()
+        elif what == "expired" and self.once():
+            tokens.clear()
+            return False
         elif what == "garbage":
             requests.append((self.command, self.path, 0))
             self.wfile.write(b"\0\1\2 this is no HTTP\r\n\r\n" * 100)

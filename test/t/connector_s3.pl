@@ -246,6 +246,8 @@ for my $name (qw(account hmac))
 	same_file("$name.big", "$name: every byte is read");
 }
 cmp_ok(requests(qr/"\/token", 200/) * 2, '<', requests(qr/"\/google\//), 'a token is used more than once');
+succeeds('a token that expires early is fetched again', $big, place('account', 'expired/big.csv'));
+same_object('google/expired/big.csv', 'big', 'and the object is what it should be');
 fails('another private key is refused', qr/could not log in to data connector "account-key": the server answered 400 invalid_grant/, $small, place('account-key', 'x.csv'));
 fails('another account, too', qr/could not log in to data connector "account-name"/, $small, place('account-name', 'x.csv'));
 like(connector('faults', 'gcs', { endpoint => 'ftp://x' }, { type => 'user', private_key => 'x' }), qr/bucketName.*endpoint.*type.*clientEmail.*privateKey/s, 'all faults of a definition');
