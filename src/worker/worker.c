@@ -90,20 +90,34 @@ strm_worker_begin(void)
 }
 
 /* Settings of a database or of the bootstrap superuser are for sessions, not for workers. */
-void
-strm_worker_connect(Oid database, const char *type)
+static void
+strm_worker_set_up(const char *type)
 {
-	if (!OidIsValid(database))
-	{
-		BackgroundWorkerInitializeConnection(NULL, NULL, 0);
-		return;
-	}
-	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	static const char *const off[] = {"lock_timeout", "statement_timeout", "transaction_timeout"};
+
 	SetConfigOption("application_name", type, PGC_USERSET, PGC_S_SESSION);
 	SetConfigOption("default_transaction_read_only", "off", PGC_USERSET, PGC_S_SESSION);
 	SetConfigOption("default_transaction_isolation", "read committed", PGC_USERSET, PGC_S_SESSION);
 	SetConfigOption("session_replication_role", "origin", PGC_SUSET, PGC_S_SESSION);
 	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION);
+	for (int i = 0; i < lengthof(off); i++)
+	{
+		/* not every version has each */
+		if (GetConfigOption(off[i], true, false) != NULL)
+			SetConfigOption(off[i], "0", PGC_USERSET, PGC_S_SESSION);
+	}
+}
+
+void
+strm_worker_connect(Oid database, const char *type)
+{
+	if (!OidIsValid(database))
+		BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	else
+	{
+		BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+		strm_worker_set_up(type);
+	}
 	pgstat_report_appname(type);
 }
 

@@ -245,5 +245,21 @@ like(outcome($id), qr/^ERROR\|P0001\|./, 'the error is kept');
 is($node->safe_psql('postgres', "SELECT count(*) FROM strm.batch_job_state s WHERE s::text LIKE '%Pietersen%'"), 0, 'the value is not');
 unlike(slurp_file($node->logfile), qr/Jan Pietersen/, 'nor is it in the log');
 
+# --- how long jobs are kept ---
+my $kept = $node->safe_psql('postgres', "SELECT count(*) - 2 FROM strm.batch_jobs");
+$node->safe_psql('postgres', <<SQL);
+UPDATE strm.batch_job_state SET since = since - interval '2557 days' WHERE job_id = '$id';
+INSERT INTO strm.policy (id, name, retention, on_expiry, state, created_by)
+  VALUES ('00000000-0000-0000-0000-000000000007', 'A week', '7 days', 'retain', 'active', 'postgres');
+UPDATE strm.batch_job_group SET policy_id = '00000000-0000-0000-0000-000000000007' WHERE id = '$ids[0]';
+UPDATE strm.batch_job_state SET since = since - interval '8 days' WHERE job_id IN ('$ids[0]', '$ids[1]');
+SELECT pg_terminate_backend(pid) FROM strm.workers WHERE kind = 'scheduler';
+SQL
+ok($node->poll_query_until('postgres', "SELECT count(*) = $kept FROM strm.batch_jobs"), 'jobs are forgotten in the end');
+is($node->safe_psql('postgres', "SELECT string_agg(id::text, ' ') FROM strm.batch_jobs WHERE id IN ('$id', '$ids[0]', '$ids[1]')"), $ids[1],
+	'those that are older than the retention of the policy');
+is($node->safe_psql('postgres', "SELECT count(*) FROM strm.batch_job_state WHERE job_id IN ('$id', '$ids[0]')"), 0, 'with their states');
+is($node->safe_psql('postgres', "SELECT count(*) FROM strm.batch_job_group WHERE id = '$ids[0]'"), 1, 'their groups, which own keys, are not');
+
 $node->stop;
 done_testing();

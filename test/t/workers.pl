@@ -160,6 +160,15 @@ for (1 .. 100)
 like($log, qr/WARNING:  strm_privacy cannot start a background worker/, 'when there is no room, the log says so');
 my ($rc, $out, $err) = $node->psql('app', 'SELECT strm.create_purpose(7, $$Research$$)');
 is($rc, 0, 'all the rest works');
+$node->safe_psql('app', 'CREATE TABLE visits (session text)');
+($rc, $out, $err) = $node->psql('app', <<'SQL');
+\set VERBOSITY verbose
+CALL strm.run_batch_job('{"source_data": {"query": "SELECT 1 AS session, 0 AS at"}, "event_contract_ref": "acme/clicks/1.0.0",
+  "encryption": {"timestamp_config": {"field": "at", "format": "yyyy", "default_time_zone": {"id": "UTC"}}},
+  "encrypted_data": {"target": {"table": "public.visits"}}}');
+SQL
+like($err, qr/ERROR:  53400: .*no room.*\nHINT:  Raise max_worker_processes/, 'a job says what is missing');
+is($node->safe_psql('app', 'SELECT state, sqlstate FROM strm.batch_jobs'), 'ERROR|53400', 'and does not wait for ever');
 $node->append_conf('postgresql.conf', "max_worker_processes = 12\n");
 $node->restart;
 scheduler_of('app', 'with room there is a scheduler');
