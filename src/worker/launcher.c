@@ -53,7 +53,7 @@ typedef struct StrmLauncherDatabase
 	int			failures;		/* in a row */
 	TimestampTz next;			/* when to start a scheduler */
 	StrmSlotRef slot;
-	BackgroundWorkerHandle *handle; /* of the worker for that slot; NULL when another launcher started it */
+	BackgroundWorkerHandle *handle; /* for that slot, until the server knows that the worker is gone; else NULL */
 } StrmLauncherDatabase;
 
 typedef struct StrmLauncher
@@ -108,7 +108,7 @@ strm_launcher_list(StrmLauncher *launcher)
 	hash_seq_init(&all, launcher->databases);
 	while ((database = hash_seq_search(&all)) != NULL)
 	{
-		if (!database->listed && !database->running)
+		if (!database->listed && !database->running && database->handle == NULL)
 			(void) hash_search(launcher->databases, &database->database, HASH_REMOVE, NULL);
 	}
 	launcher->listed_at = GetCurrentTimestamp();
@@ -145,9 +145,6 @@ strm_launcher_reap(StrmLauncher *launcher)
 		TimestampTz now = GetCurrentTimestamp();
 
 		database->running = false;
-		if (database->handle != NULL)
-			pfree(database->handle);
-		database->handle = NULL;
 		database->absent = outcome == STRM_SCHEDULER_ABSENT;
 		database->next = now;
 		if (outcome != STRM_SCHEDULER_FAILED)
@@ -160,7 +157,7 @@ strm_launcher_reap(StrmLauncher *launcher)
 	}
 }
 
-/* Gives up on schedulers that ended, or are long overdue, before they came to themselves. */
+/* Learns from the server which workers are gone, and gives up on schedulers that did not come to themselves. */
 static void
 strm_launcher_watch(StrmLauncher *launcher)
 {
@@ -175,8 +172,11 @@ strm_launcher_watch(StrmLauncher *launcher)
 	{
 		pid_t		pid;
 
-		if (database->handle != NULL && GetBackgroundWorkerPid(database->handle, &pid) == BGWH_STOPPED)
-			strm_state_scheduler_abandon(&database->slot);
+		if (database->handle == NULL || GetBackgroundWorkerPid(database->handle, &pid) != BGWH_STOPPED)
+			continue;
+		strm_state_scheduler_abandon(&database->slot);
+		pfree(database->handle);
+		database->handle = NULL;
 	}
 
 	n = strm_state_schedulers(&schedulers);
@@ -189,18 +189,27 @@ strm_launcher_watch(StrmLauncher *launcher)
 		pfree(schedulers);
 }
 
-/* Number of schedulers that are being started. */
+/*
+ * Number of schedulers that are being started, or have ended and still take one of the server's background workers: it
+ * tells when they do not any more.
+ */
 static int
-strm_launcher_starting(void)
+strm_launcher_starting(StrmLauncher *launcher)
 {
 	StrmSchedulerInfo *schedulers;
 	int			n = strm_state_schedulers(&schedulers);
 	int			starting = 0;
+	HASH_SEQ_STATUS all;
+	StrmLauncherDatabase *database;
 
 	for (int i = 0; i < n; i++)
 		starting += schedulers[i].connected ? 0 : 1;
 	if (schedulers != NULL)
 		pfree(schedulers);
+
+	hash_seq_init(&all, launcher->databases);
+	while ((database = hash_seq_search(&all)) != NULL)
+		starting += database->handle != NULL && !database->running ? 1 : 0;
 	return starting;
 }
 
@@ -266,7 +275,7 @@ strm_launcher_due(StrmLauncher *launcher, TimestampTz now, long *wait)
 	hash_seq_init(&all, launcher->databases);
 	while ((database = hash_seq_search(&all)) != NULL)
 	{
-		if (!database->listed || database->absent || database->running)
+		if (!database->listed || database->absent || database->running || database->handle != NULL)
 			continue;
 		if (database->next <= now)
 			due = lappend(due, database);
@@ -286,7 +295,7 @@ strm_launcher_start_due(StrmLauncher *launcher)
 	TimestampTz now = GetCurrentTimestamp();
 	long		wait = STRM_LIST_DATABASES;
 	List	   *due = strm_launcher_due(launcher, now, &wait);
-	int			starting = strm_launcher_starting();
+	int			starting = strm_launcher_starting(launcher);
 	bool		room = true;
 	ListCell   *lc;
 
