@@ -83,15 +83,14 @@ strm_azure_fetch_token(StrmAzureStore *store)
 	/* invalid_client, unauthorized_client, invalid_request (no such tenant) */
 	if (response->status == 400 || response->status == 401)
 		ereport(ERROR, errcode(STRM_ERR_REFUSED),
-				errmsg("could not log in to data connector \"%s\"", name),
-				errdetail("The server answered %d %s.", response->status, strm_http_error_code(response)),
+				errmsg("could not log in to data connector \"%s\": the server answered %d %s", name, response->status,
+					   strm_http_error_code(response)),
 				errhint("Check tenantId, clientId and clientSecret, and whether the secret has expired."));
 	if (!strm_http_succeeded(response))
 		strm_http_raise(store->http, &request, response);
 	if (!strm_azure_take_token(store, response))
 		ereport(ERROR, errcode(STRM_ERR_STORE),
-				errmsg("could not log in to data connector \"%s\"", name),
-				errdetail("The answer has no token."));
+				errmsg("could not log in to data connector \"%s\": the answer has no token", name));
 	strm_secret_wipe(response->body, response->body_size);
 }
 
