@@ -73,20 +73,17 @@ typedef struct StrmDirectorySink
 
 pg_noreturn static void strm_directory_fail(const char *what, const char *path);
 
-/* Raises what errno says about a path of the connector's. A full disk or quota is 53100. */
+/* Raises what errno says about a path of the connector's. A full disk, a quota and a limit of size are 53100. */
 static void
 strm_directory_fail(const char *what, const char *path)
 {
 	int			save_errno = errno;
+	bool		full = save_errno == ENOSPC || save_errno == EDQUOT || save_errno == EFBIG;
 
-	if (save_errno == EDQUOT)
-		save_errno = ENOSPC;
-	errno = save_errno;
 	ereport(ERROR,
-			errcode_for_file_access(),
+			full ? errcode(ERRCODE_DISK_FULL) : errcode_for_file_access(),
 			errmsg("could not %s file \"%s\" of the data connector: %m", what, path),
-			save_errno == ENOTDIR || save_errno == ELOOP ?
-			errdetail("Symbolic links are not followed.") : 0);
+			save_errno == ENOTDIR || save_errno == ELOOP ? errdetail("Symbolic links are not followed.") : 0);
 }
 
 pg_noreturn static void strm_directory_irregular(const char *path);
