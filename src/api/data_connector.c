@@ -214,7 +214,8 @@ strm_data_connector_check_unused(const StrmConnector *connector)
 	strm_registry_add(&args, UUIDOID, UUIDPGetDatum(&connector->id), false);
 	strm_registry_add_text(&args, connector->name);
 	if (strm_registry_fetch("SELECT id FROM strm.batch_job"
-							" WHERE state IN ('PENDING', 'STARTED', 'RUNNING') AND jsonb_path_exists("
+							" WHERE state <> ALL (ARRAY['FINISHED', 'ERROR'])"
+							"  AND (state <> 'ERROR_STARTING' OR tries < 3) AND jsonb_path_exists("
 							"  job, '$.** ? (@.data_connector_ref.name == $name || @.dataConnectorRef.name == $name)',"
 							"  jsonb_build_object('name', $2))"
 							" UNION ALL SELECT job_id FROM strm.batch_job_intent WHERE connector_id = $1"

@@ -73,7 +73,7 @@ strm_remote_reset(void *arg)
 	strm_remote_close(arg);
 }
 
-/* Raises that the connection failed. The detail is libpq's or the other server's; neither shows a password. */
+/* Raises that the connection failed. detail is libpq's or the other server's; neither shows a password. */
 pg_noreturn static void strm_remote_fail(StrmRemote *remote, const char *detail);
 
 static void
@@ -81,19 +81,23 @@ strm_remote_fail(StrmRemote *remote, const char *detail)
 {
 	ereport(ERROR,
 			errcode(STRM_ERR_CONNECT),
-			errmsg("could not connect to the database of data connector \"%s\"", remote->name),
-			errdetail("%s", detail));
+			errmsg("could not connect to the database of data connector \"%s\": %s", remote->name, detail));
 }
 
-/* libpq's message about the connection, without its final line feed. */
+/* libpq's message about the connection, in one line. */
 static char *
 strm_remote_message(StrmRemote *remote)
 {
-	char	   *message = pstrdup(remote->conn != NULL ? PQerrorMessage(remote->conn) : "The connection is closed.");
+	char	   *message = pstrdup(remote->conn != NULL ? PQerrorMessage(remote->conn) : "it is closed");
 	size_t		size = strlen(message);
 
 	while (size > 0 && message[size - 1] == '\n')
 		message[--size] = '\0';
+	for (char *p = message; *p != '\0'; p++)
+	{
+		if (*p == '\n' || *p == '\t')
+			*p = ' ';
+	}
 	return message;
 }
 
@@ -126,7 +130,7 @@ strm_remote_resolve(StrmRemote *remote, const StrmConnector *connector, const St
 	int			result = getaddrinfo(location->host, NULL, &hints, &found);
 
 	if (result != 0)
-		strm_remote_fail(remote, psprintf("The name of the host cannot be resolved: %s.", gai_strerror(result)));
+		strm_remote_fail(remote, psprintf("the name of the host cannot be resolved: %s", gai_strerror(result)));
 	memset(list, 0, sizeof(*list));
 	initStringInfo(&list->hosts);
 	initStringInfo(&list->addresses);
@@ -136,8 +140,8 @@ strm_remote_resolve(StrmRemote *remote, const StrmConnector *connector, const St
 	if (list->count == 0)
 		ereport(ERROR,
 				errcode(STRM_ERR_PRIVILEGE),
-				errmsg("the host of data connector \"%s\" may not be reached", remote->name),
-				errdetail("For this connector %s.", list->refused != NULL ? list->refused : "it has no address"));
+				errmsg("the host of data connector \"%s\" may not be reached: %s", remote->name,
+					   list->refused != NULL ? list->refused : "it has no address"));
 }
 
 /* The file of certificates to trust, or "system". */
@@ -232,7 +236,7 @@ strm_remote_establish(StrmRemote *remote)
 
 		if (left <= 0 || !strm_remote_wait(remote, status == PGRES_POLLING_READING ? WL_SOCKET_READABLE
 										   : WL_SOCKET_WRITEABLE, left))
-			strm_remote_fail(remote, "It took longer than strm_privacy.connector_timeout allows.");
+			strm_remote_fail(remote, "it took longer than strm_privacy.connector_timeout allows");
 		status = PQconnectPoll(remote->conn);
 		if (status == PGRES_POLLING_FAILED)
 			strm_remote_fail(remote, strm_remote_message(remote));
@@ -261,8 +265,7 @@ strm_remote_open(const StrmConnector *connector, const StrmDatabaseLocation *loc
 		strm_remote_close(remote);
 		ereport(ERROR,
 				errcode(ERRCODE_S_R_E_PROHIBITED_SQL_STATEMENT_ATTEMPTED),
-				errmsg("a password is required"),
-				errdetail("The other server of data connector \"%s\" did not ask for the password.", remote->name),
+				errmsg("a password is required, and the server of data connector \"%s\" did not ask for it", remote->name),
 				errhint("It must authenticate the user by password, or the user here must be a superuser."));
 	}
 	if (PQsetnonblocking(remote->conn, 1) != 0)

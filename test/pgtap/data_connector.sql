@@ -140,14 +140,16 @@ SELECT is(state_of('connector_admin', $$ SELECT strm.revoke_data_connector('shop
 SELECT is(usable_by, '{}', 'and it is gone') FROM strm.data_connectors WHERE name = 'shop';
 
 -- dropping: not while a job that is not over names it, or left something there
-INSERT INTO strm.batch_job (id, owner, contract_id, job, search_path, synchronous, state)
+INSERT INTO strm.batch_job (id, owner, contract_id, job, search_path, synchronous, database, state)
   SELECT gen_random_uuid(), 'connector_alice'::regrole, 1, jsonb_build_object('derived_data', jsonb_build_array(jsonb_build_object('target',
-         jsonb_build_object(member, '{"name": "shop"}'::jsonb)))), '', false, state
+         jsonb_build_object(member, '{"name": "shop"}'::jsonb)))), '', false, (SELECT oid FROM pg_database WHERE datname = current_database()), state
     FROM (VALUES ('data_connector_ref', 'FINISHED'), ('dataConnectorRef', 'ERROR')) AS v (member, state);
 SELECT is(state_of('connector_alice', $$ SELECT strm.grant_data_connector('shop', 'connector_bob') $$), NULL, 'granted again');
 SAVEPOINT used;
 UPDATE strm.batch_job SET state = 'PENDING' WHERE state = 'FINISHED';
 SELECT is(state_of('connector_alice', $$ SELECT strm.drop_data_connector('shop') $$), '55000', 'a waiting job uses it (snake_case)');
+UPDATE strm.batch_job SET state = 'ERROR_STARTING', tries = 2 WHERE state = 'PENDING';
+SELECT is(state_of('connector_alice', $$ SELECT strm.drop_data_connector('shop') $$), '55000', 'a job that will be tried again uses it');
 ROLLBACK TO used;
 UPDATE strm.batch_job SET state = 'RUNNING' WHERE state = 'ERROR';
 SELECT is(state_of('connector_alice', $$ SELECT strm.drop_data_connector('shop') $$), '55000', 'a running job uses it (camelCase)');
