@@ -98,6 +98,10 @@ strm_batch_rights_stream(const StrmBatchJob *job, StrmFaults *faults)
 						strm_contract_ref(stream->contract));
 	else if (pg_class_aclcheck(stream->relid, GetUserId(), ACL_INSERT) != ACLCHECK_OK)
 		strm_faults_add(faults, "%s: permission denied to insert into stream \"%s\"", job->encrypted.member, name);
+	if (job->has_group)
+		strm_faults_add(faults, "encryption.batch_job_group_id: the keys of a job into a stream are the stream's");
+	if (job->policy != NULL)
+		strm_faults_add(faults, "policy_id: the keys of a job into a stream are the stream's, of its policy");
 }
 
 void

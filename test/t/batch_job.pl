@@ -263,6 +263,7 @@ value('GRANT SELECT ON copied TO member; TRUNCATE people');
 $rc = $node->psql('postgres', 'SET ROLE member; INSERT INTO people SELECT * FROM copied', stderr => \$err);
 like($err, qr/only the owner of a stream may insert rows that are sealed already/, 'not after a job either');
 fails(job('stream.csv', encrypted_data => { target => { stream => 'people' } }), qr/22023:.*permission denied/s, 'inserting needs the right to', 'other');
+fails({ %{ group($g1, 'stream.csv', encrypted_data => { target => { stream => 'people' } }) }, policy_id => 'short' }, qr/22023:.*batch_job_group_id: .*policy_id: /s, 'a stream has its own keys');
 value('CREATE TABLE source (at text, id text, name text, age int, ok boolean, consent int[], extra text)');
 value(q{INSERT INTO source VALUES ('2021-03-01 00:00:00', 'a', 'Ann', 41, true, '{1,2,3}', 'x'), ('2021-03-01 00:00:00', '', NULL, NULL, NULL, NULL, 'x')});
 succeeds(job({ table => 'source' }, encrypted_data => { target => { table => 'encrypted' } }, derived_data => [ derived({ table => 'derived' }, [ 1, 2, 3 ]), derived(file('from-table.csv'), [ 1, 2, 3 ]) ]), 'tables as source and targets');
