@@ -230,7 +230,17 @@ strm_azure_close(StrmStore *store)
 	strm_http_close(((StrmAzureStore *) store)->http);
 }
 
-/* Without the right to read, a store answers 403 whether there is a blob or not. */
+/* Does the store accept the credentials, but not for looking at blobs? */
+static bool
+strm_azure_may_not_look(const StrmHttpResponse *response)
+{
+	const char *code = strm_http_error_code(response);
+
+	return response->status == 403 && strncmp(code, "Authorization", strlen("Authorization")) == 0 &&
+		strstr(code, "Mismatch") != NULL;
+}
+
+/* Whether there is a blob is not told without the right to read it: then none is assumed. */
 bool
 strm_azure_exists(StrmStore *base, const char *path)
 {
@@ -238,16 +248,16 @@ strm_azure_exists(StrmStore *base, const char *path)
 	MemoryContext old = MemoryContextSwitchTo(store->scratch);
 	StrmAzureRequest *request;
 	StrmHttpResponse *response;
-	int			status;
+	bool		exists;
 
 	MemoryContextReset(store->scratch);
 	request = strm_azure_request(store, "look for", "HEAD", path);
 	response = strm_http_call(store->http, &request->http);
-	status = response->status;
-	if (!strm_http_succeeded(response) && status != 404 && status != 403)
+	exists = strm_http_succeeded(response);
+	if (!exists && response->status != 404 && !strm_azure_may_not_look(response))
 		strm_http_raise(store->http, &request->http, response);
 	MemoryContextSwitchTo(old);
-	return status != 404 && status != 403;
+	return exists;
 }
 
 static StrmByteSource *

@@ -192,6 +192,7 @@ is(connector('key', { sharedKey => { accountName => $account, accountKey => $key
 is(connector('wrong', { shared_key => { account_name => $account, account_key => encode_base64('wrong' x 12, '') } }), '', 'one with a wrong key, in snake_case');
 is(connector('sas', { sasToken => '?' . sas('rcw', 1) }), '', 'one with a signature');
 is(connector('expired', { sasToken => sas('rcw', -1) }), '', 'one with a signature that has expired');
+is(connector('writer', { sasToken => sas('cw', 1) }), '', 'one that may only write');
 is(connector('client', { clientSecretCredential => \%client }, authorityHost => "http://127.0.0.1:$port"), '', 'one with a secret');
 is(connector('other', { clientSecretCredential => { %client, clientSecret => 'not-the-secret' } }, authorityHost => "http://127.0.0.1:$port/"), '', 'one with another');
 is(connector('nowhere', { sharedKey => { accountName => $account, accountKey => $key } }, containerName => 'nobox'), '', 'one of a container that is not there');
@@ -240,12 +241,18 @@ is(job(place('files', 'big.csv'), place('key', 'out/small', overwrite => JSON::P
 same('out/small', 'big', 'by the new one');
 
 # what refuses
-like(job(place('files', 'small.csv'), place('wrong', 'x')), qr/22023.*could not write "\.strm_privacy" of data connector "wrong": the store answered 403/s, 'a wrong key');
+like(job(place('files', 'small.csv'), place('wrong', 'x')), qr/22023.*data connector "wrong": the store answered 403/s, 'a wrong key');
 like(job(place('files', 'small.csv'), place('expired', 'x')), qr/22023.*data connector "expired": the store answered 403/s, 'an expired signature');
 like(job(place('files', 'small.csv'), place('nowhere', 'x')), qr/22023.*data connector "nowhere": the store answered 404 ContainerNotFound/s, 'no container');
+like(job(place('wrong', 'in/small.csv'), place('files', 'x')), qr/22023.*"in\/small\.csv" of data connector "wrong": the store answered 403/s, 'a wrong key for a source');
 like(job(place('key', 'in/nothing.csv'), place('files', 'x')), qr/22023.*there is no "in\/nothing\.csv" in data connector "key"/s, 'no blob');
 is(job(place('sas', 'in/small.csv'), place('sas', 'out/sas')), '', 'a signature');
 same('out/sas', 'small', 'does');
+is(job(place('files', 'small.csv'), place('writer', 'out/writer')), '', 'writing needs no right to read');
+same('out/writer', 'small', 'nor to delete');
+like(job(place('files', 'big.csv'), place('writer', 'out/writer')), qr/42710.*"out\/writer" of data connector "writer": the store answered 409 BlobAlreadyExists/s,
+	'but then a blob that is there is only noticed at the end');
+same('out/writer', 'small', 'and left alone');
 
 # what breaks on the way
 mode('cut_answer GET\s\S*in/big 1');
