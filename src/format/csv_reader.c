@@ -7,7 +7,7 @@
  *	  column; before the header it is always skipped. A record with another number of values than there are columns,
  *	  with text after a closing quote, with bytes that are no characters or longer than STRM_RECORD_LIMIT has a fault,
  *	  and the next one begins at the next line end outside quotes. A quote that is never closed takes all that follows
- *	  with it.
+ *	  with it; nobody knows how many records that are, so it is an error and no record with a fault.
  *
  *	  Values point into the buffer: nothing is copied or allocated per record.
  */
@@ -114,6 +114,18 @@ strm_csv_reader_text(const StrmCsvField *field, const char *data, Size *size)
 	return text;
 }
 
+pg_noreturn static void strm_csv_reader_unterminated(const StrmRecord *record);
+
+/* Raises that a record has all that follows in it. */
+static void
+strm_csv_reader_unterminated(const StrmRecord *record)
+{
+	strm_ereport_private(errcode(STRM_ERR_ARGUMENT),
+						 errmsg("record " UINT64_FORMAT " of the CSV file, which begins on line " UINT64_FORMAT ", %s",
+								record->number, record->line, record->fault),
+						 errhint("Close the quote, or double it where it is part of the value."));
+}
+
 static bool
 strm_csv_reader_next(StrmRecordReader *base, StrmRecord *record)
 {
@@ -134,6 +146,8 @@ strm_csv_reader_next(StrmRecordReader *base, StrmRecord *record)
 	record->number = ++self->number;
 	record->values = NULL;
 	record->fault = strm_csv_reader_bad_form(self, data);
+	if (unlikely(scan->fault == STRM_CSV_UNTERMINATED))
+		strm_csv_reader_unterminated(record);
 	if (unlikely(record->fault != NULL))
 		return true;
 	if (unlikely(scan->nfields != self->ncolumns))
