@@ -37,6 +37,17 @@ strm_batch_output_reset(StringInfo buffer)
 	resetStringInfo(buffer);
 }
 
+/* Gives back what long values of a record have made large: the next ones may have theirs in other fields. */
+static void
+strm_batch_output_release(StrmBatchRun *run)
+{
+	for (int i = 0; i < run->job->contract->nfields; i++)
+	{
+		if (unlikely(run->fields[i].cipher.maxlen > STRM_BATCH_BUFFER_KEPT))
+			strm_batch_output_reset(&run->fields[i].cipher);
+	}
+}
+
 /* Appends an array's element: null, or "text", which needs no escaping. */
 static void
 strm_batch_output_append_element(StringInfo out, int position, const char *text, Size size)
@@ -271,4 +282,5 @@ strm_batch_output_record(StrmBatchRun *run)
 	}
 	if (run->target != NULL)
 		strm_batch_target_flush(run->target, run, false);
+	strm_batch_output_release(run);
 }
