@@ -42,7 +42,7 @@ CREATE FUNCTION strm.alter_data_connector(name text, location jsonb DEFAULT NULL
   LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'strm_sql_alter_data_connector';
 REVOKE ALL ON FUNCTION strm.alter_data_connector(text, jsonb, jsonb) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION strm.alter_data_connector(text, jsonb, jsonb) TO strm_member, strm_approver, strm_admin;
-COMMENT ON FUNCTION strm.alter_data_connector(text, jsonb, jsonb) IS 'Replaces the location, the credentials or both of a data connector; NULL leaves them, credentials ''{}'' takes them away. For its owner and strm_admin. Errors: 42704, 42501, 22023';
+COMMENT ON FUNCTION strm.alter_data_connector(text, jsonb, jsonb) IS 'Replaces the location, the credentials or both of a data connector; NULL leaves them, credentials ''{}'' takes them away. Credentials that are left are not sent to a new URL: they must be given again with it. For its owner and strm_admin. Errors: 42704, 42501, 22023';
 
 CREATE FUNCTION strm.drop_data_connector(name text) RETURNS void
   LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'strm_sql_drop_data_connector';

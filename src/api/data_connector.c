@@ -171,12 +171,54 @@ strm_data_connector_trust(const StrmConnector *connector, bool new_location, boo
 	return strm_connector_is_admin() && (connector->trusted || all_new);
 }
 
+/* Has the location a string of that text? */
+static bool
+strm_data_connector_names(Jsonb *location, const char *text, int size)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&location->root);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+
+	while ((token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
+	{
+		if ((token == WJB_VALUE || token == WJB_ELEM) && value.type == jbvString && value.val.string.len == size &&
+			memcmp(value.val.string.val, text, size) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Raises when the stored credentials would go to a server that they were not given for: a URL that the location did not
+ * have before. Who may alter a connector need not know its credentials, and shall not have them sent to himself.
+ */
+static void
+strm_data_connector_check_redirect(const StrmConnector *connector, Jsonb *before)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&connector->location->root);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+
+	while ((token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
+	{
+		if ((token == WJB_VALUE || token == WJB_ELEM) && value.type == jbvString &&
+			strstr(pnstrdup(value.val.string.val, value.val.string.len), "://") != NULL &&
+			!strm_data_connector_names(before, value.val.string.val, value.val.string.len))
+			ereport(ERROR,
+					errcode(STRM_ERR_PRIVILEGE),
+					errmsg("the credentials of data connector \"%s\" cannot be used at another place", connector->name),
+					errdetail("They would be sent to a server that they were not given for."),
+					errhint("Give the credentials along with the location."));
+	}
+}
+
 /* strm.alter_data_connector(name text, location jsonb, credentials jsonb) RETURNS void */
 Datum
 strm_sql_alter_data_connector(PG_FUNCTION_ARGS)
 {
 	ErrorContextCallback *context = error_context_stack;
 	Jsonb	   *location;
+	Jsonb	   *before;
 	Jsonb	   *credentials;
 	StrmConnector *connector;
 	StrmRegistryArgs args = {0};
@@ -187,12 +229,15 @@ strm_sql_alter_data_connector(PG_FUNCTION_ARGS)
 	location = strm_data_connector_jsonb(fcinfo, 1, "location", STRM_LOCATION_MAX);
 	credentials = strm_data_connector_jsonb(fcinfo, 2, "credentials", STRM_CREDENTIALS_MAX);
 	strm_data_connector_check_kind(connector->kind);
+	before = connector->location;
 	connector->trusted = strm_data_connector_trust(connector, location != NULL, credentials != NULL);
 	if (location != NULL)
 		connector->location = location;
 	if (credentials != NULL)
 		connector->credentials = strm_data_connector_is_nothing(credentials) ? NULL : credentials;
 	strm_data_connector_check(connector);
+	if (credentials == NULL && connector->credentials != NULL)
+		strm_data_connector_check_redirect(connector, before);
 	strm_data_connector_args(&args, connector);
 	strm_registry_execute("UPDATE strm.data_connector SET location = $2, credentials = $3, trusted = $4 WHERE id = $1",
 						  STRM_REGISTRY_ARGS(&args));
