@@ -23,7 +23,8 @@ PG_FUNCTION_INFO_V1(strm_sql_archive_data_contract);
 
 /*
  * Raises 42501 when the caller is the author of the last change: as the current role, or as the role that logged in, so
- * that SET ROLE does not make two eyes four.
+ * that SET ROLE does not make two eyes four. In a security-restricted operation (a batch job, the refresh of a
+ * materialized view) nobody can tell who logged in to have it done.
  */
 static void
 strm_data_contract_check_author(const StrmContractTarget *target, const char *verb)
@@ -32,6 +33,10 @@ strm_data_contract_check_author(const StrmContractTarget *target, const char *ve
 
 	if (superuser() || !OidIsValid(author))
 		return;
+	if (InSecurityRestrictedOperation())
+		ereport(ERROR,
+				errcode(STRM_ERR_PRIVILEGE),
+				errmsg("data contract \"%s\" cannot be %s within a security-restricted operation", target->ref, verb));
 	if (author != GetUserId() && (author != GetSessionUserId() || superuser_arg(GetSessionUserId())))
 		return;
 	ereport(ERROR,
