@@ -309,7 +309,8 @@ strm_batch_run_targets_this_database(const StrmBatchRun *run)
 {
 	for (int i = 0; i < run->noutputs; i++)
 	{
-		if (run->outputs[i].database != NULL && run->outputs[i].connector == NULL)
+		/* a connector may lead to this database, too */
+		if (run->outputs[i].database != NULL && strm_database_writer_is_local(run->outputs[i].database))
 			return true;
 	}
 	return run->target != NULL;

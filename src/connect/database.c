@@ -76,6 +76,12 @@ strm_database_writer(const StrmConnector *connector, const char *relation, bool 
 	return result;
 }
 
+bool
+strm_database_writer_is_local(const StrmDatabaseWriter *writer)
+{
+	return writer->local;
+}
+
 void
 strm_database_writer_finish(StrmDatabaseWriter *writer)
 {

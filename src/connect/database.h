@@ -32,6 +32,9 @@ extern StrmDatabaseWriter *strm_database_writer(const StrmConnector *connector, 
 												const StrmRecordColumn *columns, int ncolumns,
 												StrmRecordWriter **writer);
 
+/* Does it write to this database, so that its rows appear when the current transaction commits? */
+extern bool strm_database_writer_is_local(const StrmDatabaseWriter *writer);
+
 /* All is written and, in another database, prepared to be committed as far as that goes. */
 extern void strm_database_writer_finish(StrmDatabaseWriter *writer);
 

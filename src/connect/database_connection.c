@@ -188,6 +188,8 @@ strm_remote_start(StrmRemote *remote, const StrmConnector *connector, const Strm
 	STRM_REMOTE_SET("user", location->user);
 	STRM_REMOTE_SET("password", location->password != NULL ? location->password : "");
 	STRM_REMOTE_SET("passfile", "/dev/null");
+	/* instead of the server user's own: without effect, as it does not exist */
+	STRM_REMOTE_SET("sslcert", "/dev/null/none");
 	STRM_REMOTE_SET("sslmode", location->sslmode);
 	if (verify)
 		STRM_REMOTE_SET("sslrootcert", strm_remote_ca(remote, location->sslmode));
@@ -268,6 +270,8 @@ strm_remote_open(const StrmConnector *connector, const StrmDatabaseLocation *loc
 				errmsg("a password is required, and the server of data connector \"%s\" did not ask for it", remote->name),
 				errhint("It must authenticate the user by password, or the user here must be a superuser."));
 	}
+	/* what libpq itself says of an error later must not quote rows */
+	(void) PQsetErrorVerbosity(remote->conn, PQERRORS_SQLSTATE);
 	if (PQsetnonblocking(remote->conn, 1) != 0)
 		strm_remote_fail(remote, strm_remote_message(remote));
 	strm_remote_execute(remote, STRM_REMOTE_SETTINGS);
@@ -303,6 +307,46 @@ strm_remote_result(StrmRemote *remote)
 	return PQgetResult(remote->conn);
 }
 
+/* Is it the other server's own message, and not what a function there raised, which may quote whatever it likes? */
+static bool
+strm_remote_is_own_message(const PGresult *result)
+{
+	const char *file = result != NULL ? PQresultErrorField(result, PG_DIAG_SOURCE_FILE) : NULL;
+
+	/* pl_exec.c, plperl.c, plpy_elog.c, pltcl.c */
+	return file != NULL && strncmp(file, "pl", 2) != 0;
+}
+
+/* May the other server's message be shown? Beyond what strm_database_raise_private() knows about. */
+static bool
+strm_remote_is_safe(const PGresult *result, int sqlstate, bool among_rows)
+{
+	if (result == NULL)
+		return true;			/* libpq's */
+	if (!strm_remote_is_own_message(result))
+		return false;
+	switch (ERRCODE_TO_CATEGORY(sqlstate))
+	{
+		case MAKE_SQLSTATE('4', '2', '0', '0', '0'):	/* may quote a statement that was made of a value */
+			return !among_rows || sqlstate == ERRCODE_INSUFFICIENT_PRIVILEGE;
+		case MAKE_SQLSTATE('0', '8', '0', '0', '0'):
+		case MAKE_SQLSTATE('0', 'A', '0', '0', '0'):
+		case MAKE_SQLSTATE('2', '5', '0', '0', '0'):
+		case MAKE_SQLSTATE('2', '8', '0', '0', '0'):
+		case MAKE_SQLSTATE('3', 'D', '0', '0', '0'):
+		case MAKE_SQLSTATE('3', 'F', '0', '0', '0'):
+		case MAKE_SQLSTATE('4', '0', '0', '0', '0'):
+		case MAKE_SQLSTATE('5', '3', '0', '0', '0'):
+		case MAKE_SQLSTATE('5', '4', '0', '0', '0'):
+		case MAKE_SQLSTATE('5', '5', '0', '0', '0'):
+		case MAKE_SQLSTATE('5', '7', '0', '0', '0'):
+		case MAKE_SQLSTATE('5', '8', '0', '0', '0'):
+			return true;
+		default:
+			return false;
+	}
+}
+
 void
 strm_remote_raise(StrmRemote *remote, PGresult *result, const char *what, uint64 row)
 {
@@ -310,12 +354,19 @@ strm_remote_raise(StrmRemote *remote, PGresult *result, const char *what, uint64
 	char	   *primary = result != NULL ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
 	int			sqlstate = STRM_ERR_CONNECT;
 	char	   *message = primary != NULL ? pstrdup(primary) : strm_remote_message(remote);
+	bool		own = strm_remote_is_own_message(result);
+	bool		safe;
 
 	if (state != NULL && strlen(state) == 5)
 		sqlstate = MAKE_SQLSTATE(state[0], state[1], state[2], state[3], state[4]);
+	safe = strm_remote_is_safe(result, sqlstate, what != NULL);
 	if (result != NULL)
 		PQclear(result);
-	strm_database_raise_private(sqlstate, message, what != NULL ? what : "the other database", row);
+	strm_database_raise_private(sqlstate, own ? message : NULL, what != NULL ? what : "the other database", row);
+	if (!safe)
+		strm_ereport_private(errcode(sqlstate),
+							 errmsg("the database of data connector \"%s\" reports an error", remote->name),
+							 errdetail("The message itself is left out, because it may quote values."));
 	ereport(ERROR,
 			errcode(sqlstate),
 			errmsg("the database of data connector \"%s\" reports: %s", remote->name, message));

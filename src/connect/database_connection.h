@@ -32,7 +32,8 @@ extern void strm_remote_flush(StrmRemote *remote);
 
 /*
  * Runs SQL and returns its last result, which the caller clears; raises what goes wrong. params may be NULL when there
- * are none: then sql may have several statements.
+ * are none: then sql may have several statements. What holds a user's query is never sent that way: what is one
+ * statement here may be several there, under other settings.
  */
 extern PGresult *strm_remote_query(StrmRemote *remote, const char *sql, int nparams, const char *const *params);
 

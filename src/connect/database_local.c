@@ -490,6 +490,7 @@ strm_database_local_writer(const char *relation, bool overwrite, const StrmRecor
 	self->base.finish = strm_local_nothing;
 	self->base.publish = strm_local_nothing;
 	self->base.discard = strm_local_nothing;
+	self->base.local = true;
 	self->relation = strm_database_quote_relation(relation);
 	self->ncolumns = ncolumns;
 	self->inputs = palloc0(Max(ncolumns, 1) * sizeof(StrmDatabaseInput));

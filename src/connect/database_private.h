@@ -15,6 +15,7 @@ struct StrmDatabaseWriter
 	void		(*finish) (StrmDatabaseWriter *self);
 	void		(*publish) (StrmDatabaseWriter *self);
 	void		(*discard) (StrmDatabaseWriter *self);
+	bool		local;			/* writes to this database, within the current transaction */
 };
 
 /* This database: database_local.c. from as strm_database_from() makes it. */

@@ -73,11 +73,20 @@ strm_remote_categories(StrmRemote *remote, StrmDatabaseColumn *columns, int ncol
 	PQclear(result);
 }
 
+/* Runs a statement that has a user's query in it: by the protocol that takes one statement only. */
+static PGresult *
+strm_remote_query_one(StrmRemote *remote, const char *sql)
+{
+	static const char *const none[] = {NULL};
+
+	return strm_remote_query(remote, sql, 0, none);
+}
+
 /* The columns of what follows FROM. */
 static StrmDatabaseColumn *
 strm_remote_columns(StrmRemote *remote, const char *from, int *ncolumns)
 {
-	PGresult   *result = strm_remote_query(remote, psprintf("SELECT * FROM %s LIMIT 0", from), 0, NULL);
+	PGresult   *result = strm_remote_query_one(remote, psprintf("SELECT * FROM %s LIMIT 0", from));
 	StrmDatabaseColumn *columns;
 
 	*ncolumns = PQnfields(result);
@@ -178,7 +187,7 @@ strm_database_remote_reader(const StrmConnector *connector, const StrmDatabaseLo
 	self->callback.func = strm_remote_clear_row;
 	self->callback.arg = self;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &self->callback);
-	if (!PQsendQuery(strm_remote_connection(self->remote), self->select->sql) ||
+	if (!PQsendQueryParams(strm_remote_connection(self->remote), self->select->sql, 0, NULL, NULL, NULL, NULL, 0) ||
 		!PQsetSingleRowMode(strm_remote_connection(self->remote)))
 		strm_remote_raise(self->remote, NULL, NULL, 0);
 	self->reader.next = strm_remote_next;
@@ -195,7 +204,7 @@ strm_database_remote_check_source(const StrmConnector *connector, const StrmData
 	StrmRemote *remote = strm_remote_open(connector, location);
 
 	strm_remote_execute(remote, "BEGIN READ ONLY");
-	strm_remote_execute(remote, psprintf("SELECT FROM %s LIMIT 0", from));
+	PQclear(strm_remote_query_one(remote, psprintf("SELECT FROM %s LIMIT 0", from)));
 	strm_remote_close(remote);
 }
 

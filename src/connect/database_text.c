@@ -368,7 +368,8 @@ strm_database_rethrow(MemoryContext cxt, const char *what, uint64 row)
 	if (category == ERRCODE_DATA_EXCEPTION || category == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
 	{
 		FlushErrorState();
-		strm_database_raise_private(error->sqlerrcode, error->message, what, row);
+		strm_database_raise_private(error->sqlerrcode, strm_errors_message_is_safe(error) ? error->message : NULL,
+									what, row);
 	}
 	MemoryContextSwitchTo(error_cxt);
 	PG_RE_THROW();
@@ -383,6 +384,9 @@ strm_database_raise_private(int sqlstate, const char *message, const char *what,
 	if (category == ERRCODE_DATA_EXCEPTION)
 		strm_ereport_private(errcode(sqlstate), errmsg("a value of %s is not valid for its column or the query", where),
 							 errdetail("The message itself is left out, because it may quote values."));
-	if (category == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
+	if (category == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION && message != NULL)
 		strm_ereport_private(errcode(sqlstate), errmsg("%s: %s", where, message));
+	if (category == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
+		strm_ereport_private(errcode(sqlstate), errmsg("%s violates a constraint", where),
+							 errdetail("The message itself is left out, because it may quote values."));
 }

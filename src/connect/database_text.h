@@ -73,7 +73,8 @@ extern void strm_database_write_value(StrmDatabaseInput input, const StrmRecordV
 
 /*
  * Raises what went wrong with SQL, for errors that may quote values of rows (classes 22 and 23): with what names no
- * value. what: "table s.t"; row 0: not known. Returns for others.
+ * value. what: "table s.t"; row 0: not known; message NULL: it may quote values whatever its class is. Returns for
+ * others.
  */
 extern void strm_database_raise_private(int sqlstate, const char *message, const char *what, uint64 row);
 
