@@ -79,6 +79,28 @@ strm_csv_reader_scan(StrmCsvReader *self, const char **data)
 	return status == STRM_CSV_RECORD;
 }
 
+/*
+ * Words a fault of the record that was scanned. How many lines it has is told, too: when a quote is missing these may be
+ * many records.
+ */
+static const char *strm_csv_reader_fault(StrmCsvReader *self, const char *fmt,...) pg_attribute_printf(2, 3);
+
+static const char *
+strm_csv_reader_fault(StrmCsvReader *self, const char *fmt,...)
+{
+	size_t		used;
+	va_list		args;
+
+	va_start(args, fmt);
+	vsnprintf(self->fault, sizeof(self->fault), fmt, args);
+	va_end(args);
+	used = strlen(self->fault);
+	if (self->scan.lines > 1)
+		snprintf(self->fault + used, sizeof(self->fault) - used, ", and takes " UINT64_FORMAT " lines",
+				 self->scan.lines);
+	return self->fault;
+}
+
 /* What is wrong with the form of the record that was scanned, the number of its fields apart. */
 static const char *
 strm_csv_reader_bad_form(StrmCsvReader *self, const char *data)
@@ -93,12 +115,9 @@ strm_csv_reader_bad_form(StrmCsvReader *self, const char *data)
 		return self->fault;
 	}
 	if (unlikely(self->too_long))
-	{
-		snprintf(self->fault, sizeof(self->fault), "is longer than %d MiB", STRM_RECORD_LIMIT / (1024 * 1024));
-		return self->fault;
-	}
+		return strm_csv_reader_fault(self, "is longer than %d MiB", STRM_RECORD_LIMIT / (1024 * 1024));
 	if (unlikely(scan->fault == STRM_CSV_AFTER_QUOTE))
-		return "has text after a closing quote";
+		return strm_csv_reader_fault(self, "has text after a closing quote");
 	return strm_input_fault(&self->input, data, scan->position);
 }
 
@@ -152,9 +171,8 @@ strm_csv_reader_next(StrmRecordReader *base, StrmRecord *record)
 		return true;
 	if (unlikely(scan->nfields != self->ncolumns))
 	{
-		snprintf(self->fault, sizeof(self->fault), "has %d values, but there are %d columns", scan->nfields,
-				 self->ncolumns);
-		record->fault = self->fault;
+		record->fault = strm_csv_reader_fault(self, "has %d values, but there are %d columns", scan->nfields,
+											  self->ncolumns);
 		return true;
 	}
 
