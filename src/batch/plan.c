@@ -101,6 +101,7 @@ strm_batch_plan_check(StrmBatchRun *run)
 {
 	StringInfoData required;
 	StringInfoData absent;
+	bool		found = false;
 
 	if (run->reader->missing == NULL)
 		return;
@@ -108,11 +109,12 @@ strm_batch_plan_check(StrmBatchRun *run)
 	initStringInfo(&absent);
 	for (int i = 0; i < run->nwanted; i++)
 	{
+		found |= !run->reader->missing[i];
 		if (run->reader->missing[i])
 			strm_batch_plan_list(strm_batch_plan_is_required(run, i) ? &required : &absent, run->wanted[i]);
 	}
 
-	if (required.len > 0)
+	if (required.len > 0 && found)
 		ereport(ERROR,
 				errcode(STRM_ERR_ARGUMENT),
 				errmsg("the source of the batch job lacks columns that it needs: %s", required.data),
@@ -120,6 +122,14 @@ strm_batch_plan_check(StrmBatchRun *run)
 				errdetail("It has columns that the data contract does not know: %s.",
 						  strm_batch_plan_unknown_names(run)),
 				errhint("Names are those of data contract \"%s\", of the consent's field and of the timestamp's.",
+						run->contract_ref));
+	/* what was taken for names may be values, of a file without a header */
+	if (required.len > 0)
+		ereport(ERROR,
+				errcode(STRM_ERR_ARGUMENT),
+				errmsg("the source of the batch job lacks columns that it needs: %s", required.data),
+				errdetail("It has no column at all that the data contract knows."),
+				errhint("Names are those of data contract \"%s\", of the consent's field and of the timestamp's. Of a CSV file, see whether its first line has the names, and which delimiter is between them.",
 						run->contract_ref));
 	if (absent.len > 0)
 		run->hooks->notice(run->hooks->arg,

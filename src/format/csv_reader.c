@@ -26,6 +26,9 @@
 #define MAX_FAULTS 20			/* of a header, that are told */
 #define NAME_SIZE 100			/* how much of a name is told */
 
+static const char no_header_hint[] =
+	"Its first line has none of the names that are looked for: see whether it is a header, and its delimiter.";
+
 typedef struct StrmCsvReader
 {
 	StrmRecordReader base;
@@ -80,8 +83,8 @@ strm_csv_reader_scan(StrmCsvReader *self, const char **data)
 }
 
 /*
- * Words a fault of the record that was scanned. How many lines it has is told, too: when a quote is missing these may be
- * many records.
+ * Words a fault of the record that was scanned. How many lines it has is told, too: when a quote is missing these may
+ * be many records.
  */
 static const char *strm_csv_reader_fault(StrmCsvReader *self, const char *fmt,...) pg_attribute_printf(2, 3);
 
@@ -231,12 +234,39 @@ strm_csv_same_name(const StrmCsvName *x, const StrmCsvName *y)
 			appendStringInfoString(&(faults)->lines, "\n..."); \
 	} while (0)
 
-/* Raises all that is wrong with names, which are sorted, at once. */
+/* The position of a name among names, which are sorted; -1 when it is none of them. */
+static int
+strm_csv_find_name(const StrmCsvName *names, int count, const char *name)
+{
+	Size		size = strlen(name);
+	int			low = 0;
+	int			high = count;
+
+	while (low < high)
+	{
+		int			middle = low + (high - low) / 2;
+		int			order = memcmp(names[middle].text, name, Min(names[middle].size, size));
+
+		if (order < 0 || (order == 0 && names[middle].size < size))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < count && names[low].size == size && memcmp(names[low].text, name, size) == 0 ? low : -1;
+}
+
+/*
+ * Raises all that is wrong with names, which are sorted, at once. A line in which no wanted name is may be a record of
+ * a file without a header, so its texts are not told.
+ */
 static void
-strm_csv_reader_check_names(const StrmCsvName *names, int count)
+strm_csv_reader_check_names(StrmCsvReader *self, const StrmCsvName *names, int count, const char *const *wanted)
 {
 	StrmFaults	faults;
+	bool		header = false;
 
+	for (int i = 0; i < self->nwanted && !header; i++)
+		header = strm_csv_find_name(names, count, wanted[i]) >= 0;
 	strm_faults_init(&faults);
 	for (int i = 0; i < count; i++)
 	{
@@ -249,13 +279,16 @@ strm_csv_reader_check_names(const StrmCsvName *names, int count)
 		}
 		while (i + 1 < count && strm_csv_same_name(&names[first], &names[i + 1]))
 			i++;
-		if (i > first)
+		if (i > first && header)
 			strm_csv_header_fault(&faults, "Column \"%.*s\" occurs %d times.",
 								  pg_mbcliplen(names[first].text, (int) names[first].size, NAME_SIZE),
 								  names[first].text, i - first + 1);
+		else if (i > first)
+			strm_csv_header_fault(&faults, "Columns %d and %d have the same name.", names[first].position + 1,
+								  names[first + 1].position + 1);
 	}
 	strm_faults_raise(&faults, STRM_ERR_ARGUMENT, "the names of columns in the header of the CSV file are not usable",
-					  NULL);
+					  header ? NULL : no_header_hint);
 }
 
 /* Finds the wanted columns among names, which are sorted, and notes the others. */
@@ -266,24 +299,12 @@ strm_csv_reader_match(StrmCsvReader *self, StrmCsvName *names, int count, const 
 
 	for (int i = 0; i < self->nwanted; i++)
 	{
-		int			low = 0;
-		int			high = count;
-		Size		size = strlen(wanted[i]);
+		int			found = strm_csv_find_name(names, count, wanted[i]);
 
-		while (low < high)
+		if (found >= 0)
 		{
-			int			middle = low + (high - low) / 2;
-			int			order = memcmp(names[middle].text, wanted[i], Min(names[middle].size, size));
-
-			if (order < 0 || (order == 0 && names[middle].size < size))
-				low = middle + 1;
-			else
-				high = middle;
-		}
-		if (low < count && names[low].size == size && memcmp(names[low].text, wanted[i], size) == 0)
-		{
-			names[low].wanted = true;
-			self->positions[i] = names[low].position;
+			names[found].wanted = true;
+			self->positions[i] = names[found].position;
 		}
 		missing[i] = self->positions[i] < 0;
 	}
@@ -350,7 +371,7 @@ strm_csv_reader_header(StrmCsvReader *self, const char *const *wanted)
 		names[i].position = i;
 	}
 	qsort(names, self->ncolumns, sizeof(StrmCsvName), strm_csv_compare_names);
-	strm_csv_reader_check_names(names, self->ncolumns);
+	strm_csv_reader_check_names(self, names, self->ncolumns, wanted);
 	strm_csv_reader_match(self, names, self->ncolumns, wanted);
 	pfree(names);
 }

@@ -336,9 +336,16 @@ like($result->{error}, qr/^22023: the file is compressed with gzip, but its name
 $result = run_job(put('header.csv', "id,id,,value,value,value,\n"));
 like($result->{error}, qr/^22023: .*not usable\nDETAIL:  (?=.*Column 3 has no name\.)(?=.*Column 7 has no name\.)(?=.*Column "id" occurs 2 times\.)(?=.*Column "value" occurs 3 times\.)/s,
 	'all faults of a header are in one error');
-$result = run_job(put('header.csv', "At,ID,no,value\n"), contract => 'acme/typed/1.0.0', at => 'when', consent => { consent_level_extractor => { field => 'agreed' } });
-like($result->{error}, qr/^22023: the source of the batch job lacks columns that it needs: "id", "when", "agreed"\nDETAIL:  It has columns that the data contract does not know: "At", "ID", "no", "value"\./,
+$result = run_job(put('header.csv', "At,ID,s,value\n"), contract => 'acme/typed/1.0.0', at => 'when', consent => { consent_level_extractor => { field => 'agreed' } });
+like($result->{error}, qr/^22023: the source of the batch job lacks columns that it needs: "id", "when", "agreed"\nDETAIL:  It has columns that the data contract does not know: "At", "ID", "value"\./,
 	'all differences from the contract, too');
+# a first line that is none: values are not told
+$result = run_job(put('header.csv', "1,$secret,x\n2,$secret,y\n"));
+like($result->{error}, qr/^22023: the source of the batch job lacks columns that it needs: "at"\nDETAIL:  It has no column at all that the data contract knows\./, 'a file without a header');
+$result = run_job(put('header.csv', "1,$secret,$secret,,3\n"));
+like($result->{error}, qr/^22023: .*not usable\nDETAIL:  (?=.*Column 4 has no name\.)(?=.*Columns 2 and 3 have the same name\.)/s, 'nor one with values that occur twice');
+$result = run_job(put('header.csv', "at;id;$secret\n"));
+like($result->{error}, qr/^22023: .*DETAIL:  It has no column at all/s, 'another delimiter');
 $result = run_job(put('header.csv', ''));
 like($result->{error}, $no_header, 'an empty file');
 $result = run_job(put('header.csv', "\n \r\n\t\n"));
