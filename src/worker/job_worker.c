@@ -5,7 +5,8 @@
  *	  It is connected as the bootstrap superuser, and whatever of a run can reach the code of a user (a view, a
  *	  trigger, an operator of a query) happens as the job's owner in a security-restricted operation. There deferred
  *	  triggers, which would fire at commit with the worker's rights, are refused by the server; constraints are made
- *	  immediate, so that deferrable ones are no obstacle. The worker is itself again before each commit.
+ *	  immediate, so that deferrable ones are no obstacle. The worker is itself again before each commit, and under
+ *	  its own settings: those that the owner's code made end there.
  *
  *	  The job's state STARTED is committed before anything else, FINISHED in the run's last transaction, an error in
  *	  one of its own, after what the run had written outside was taken away. A worker that dies says nothing: the
@@ -56,6 +57,7 @@ typedef struct StrmJobWorker
 	TimestampTz running_since;	/* 0: it has not started */
 	Oid			own_user;
 	int			own_context;
+	int			guc_level;		/* of the settings that the owner's code makes */
 } StrmJobWorker;
 
 /* SIGTERM came. */
@@ -101,12 +103,14 @@ strm_job_become_owner(StrmJobWorker *worker)
 
 	GetUserIdAndSecContext(&worker->own_user, &worker->own_context);
 	SetUserIdAndSecContext(worker->owner, SECURITY_RESTRICTED_OPERATION | SECURITY_LOCAL_USERID_CHANGE);
+	worker->guc_level = NewGUCNestLevel();
 	AfterTriggerSetState(immediate);
 }
 
 static void
 strm_job_become_worker(StrmJobWorker *worker)
 {
+	AtEOXact_GUC(false, worker->guc_level);
 	SetUserIdAndSecContext(worker->own_user, worker->own_context);
 }
 

@@ -77,6 +77,12 @@ value('DROP FUNCTION quote() CASCADE; ALTER TABLE target ADD CHECK (false)', 'ot
 like(job('mallory', '"table": "public.plain"', $derived . '{"data_connector_ref": {"name": "other"}, "table": "target"}}]'),
 	qr/ERROR:  23514: table "target": new row for relation "target" violates check constraint "target_check"/, 'what a constraint says is passed on');
 
+# --- settings that the owner's code makes are not the worker's, which goes on after the commit before files appear ---
+value(q{SET SESSION AUTHORIZATION mallory; CREATE FUNCTION public.settle() RETURNS text LANGUAGE plpgsql AS $$ BEGIN
+	PERFORM set_config('default_transaction_read_only', 'on', false), set_config('search_path', 'public', false), set_config('lock_timeout', '1', false); RETURN 's'; END $$});
+is(job('mallory', q{"query": "SELECT public.settle() AS session, 'w' AS who, '2026-01-01 10:00' AS at"}, '"encrypted_data": {"target": {' . $file . ', "file_name": "settled.csv"}}'), '',
+	'a job whose source makes settings');
+
 # --- one statement here, many there ---
 my $query = q{SELECT 's' AS session, 'w' AS who, '2026-01-01 10:00' AS at, '\\\\') AS x; COMMIT; CREATE TABLE pwned (); SELECT FROM (SELECT 1 --' AS z};
 like(job('mallory', qq("data_connector_ref": {"name": "other"}, "query": "$query"), '"encrypted_data": {"target": {' . $file . ', "file_name": "out.csv", "overwrite": true}}',
