@@ -30,6 +30,7 @@ typedef struct StrmJsonlNode
 	const char *path;			/* name with those of the objects it is in */
 	int			column;			/* of the wanted ones; -1: none, or only members of it are wanted */
 	bool		inner;			/* members of it are wanted */
+	bool		untold;			/* not wanted, and not among those told yet */
 	uint64		seen;			/* in which record */
 	int			nchildren;
 	int			room;
@@ -51,6 +52,8 @@ typedef struct StrmJsonlReader
 	char	   *scratch;		/* strings without their escapes */
 	Size		scratch_size;
 	Size		scratch_used;
+	int			nunknown;		/* members that are not wanted and remembered */
+	List	   *met;			/* those of this record that are untold */
 	uint64		number;
 	uint64		line;
 	char		fault[300];
@@ -129,15 +132,37 @@ static StrmJsonlNode *
 strm_jsonl_add_unknown(StrmJsonlReader *self, StrmJsonlNode *node, const char *name, Size size)
 {
 	StrmJsonlNode *child;
-	MemoryContext old;
 
-	if (list_length(self->base.unknown) >= MAX_UNKNOWN || size > MAX_UNKNOWN_SIZE)
+	if (self->nunknown >= MAX_UNKNOWN || size > MAX_UNKNOWN_SIZE)
 		return NULL;
 	child = strm_jsonl_add(self, node, name, size);
-	old = MemoryContextSwitchTo(self->cxt);
-	self->base.unknown = lappend(self->base.unknown, unconstify(char *, child->path));
-	MemoryContextSwitchTo(old);
+	child->untold = true;
+	self->nunknown++;
 	return child;
+}
+
+/*
+ * Adds the names that this record was the first to have to those that are told. Not of a line that is no JSON: where a
+ * quote is missing in it, values look like names.
+ */
+static void
+strm_jsonl_tell_unknown(StrmJsonlReader *self, bool good)
+{
+	MemoryContext old = MemoryContextSwitchTo(self->cxt);
+	ListCell   *cell;
+
+	foreach(cell, self->met)
+	{
+		StrmJsonlNode *node = lfirst(cell);
+
+		if (!good)
+			break;
+		node->untold = false;
+		self->base.unknown = lappend(self->base.unknown, unconstify(char *, node->path));
+	}
+	list_free(self->met);
+	self->met = NIL;
+	MemoryContextSwitchTo(old);
 }
 
 /* Puts a wanted column into the tree. */
@@ -218,6 +243,13 @@ strm_jsonl_member(StrmJsonlReader *self, StrmJsonScan *scan, StrmJsonlNode *node
 	if (node->seen == self->number)
 		return strm_jsonl_member_fault(self, scan, node, "twice");
 	node->seen = self->number;
+	if (unlikely(node->untold))
+	{
+		MemoryContext old = MemoryContextSwitchTo(self->cxt);
+
+		self->met = lappend(self->met, node);
+		MemoryContextSwitchTo(old);
+	}
 
 	if (node->inner && strm_json_peek(scan) == '{')
 	{
@@ -379,6 +411,8 @@ strm_jsonl_reader_next(StrmRecordReader *base, StrmRecord *record)
 		return true;
 	}
 	record->fault = strm_jsonl_parse(self, line, size);
+	if (unlikely(self->met != NIL))
+		strm_jsonl_tell_unknown(self, record->fault == NULL);
 	if (record->fault != NULL)
 		return true;
 	for (int i = 0; i < self->nwanted; i++)
