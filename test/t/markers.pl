@@ -12,6 +12,7 @@ use Test::More;
 
 my $personal = 'Plantd7Secret';    # begins each personal value
 my $open = 'Opened4Visible';       # is in values that are not personal
+my $jobs = PostgreSQL::Test::Utils::tempdir();
 my $node = strm_node('main', init => [ allows_streaming => 'logical' ], conf => <<CONF);
 wal_compression = off
 wal_keep_size = 2GB
@@ -24,6 +25,7 @@ restart_after_crash = on
 remove_temp_files_after_crash = off
 autovacuum_naptime = 1s
 work_mem = 64kB
+strm_privacy.connector_directory = '$jobs'
 CONF
 my $scratch = PostgreSQL::Test::Utils::tempdir();
 
@@ -340,6 +342,50 @@ ok(@spilled > 1, 'there is a temporary file of a cursor');
 $node->safe_psql('postgres', 'CHECKPOINT');
 finds('text', 'base/pgsql_tmp', 'the scan finds a temporary file', $node->data_dir . '/base/pgsql_tmp');
 finds_nothing('temporary files', $node->data_dir . '/base/pgsql_tmp');
+
+# --- batch jobs: files in, encrypted and derived data, keys and rejected records out; and what fails ---
+my $place = '"data_connector_ref": {"name": "files"}';
+my $csv = '"data_type": {"csv": {"charset": "UTF-8"}}';
+$node->safe_psql('postgres', q{SELECT strm.create_data_connector('files', 'directory', '{}'), strm.create_data_connector('here', 'database', '{}')});
+
+# Runs a job from a file with that content to outputs; its error.
+sub batch_job
+{
+	my ($name, $content, $outputs, $more) = @_;
+	my $type = $name =~ /jsonl$/ ? '"data_type": {"jsonl": {}}' : $csv;
+	append_to_file("$jobs/$name", $content);
+	my ($rc, $out, $err) = $node->psql('postgres', qq(CALL strm.run_batch_job(\$\${"source_data": {$place, "file_name": "$name", $type},
+		"data_contract_ref": {"handle": "acme", "name": "scan", "version": "1.0.0"}, "consent": {"default_consent_levels": [1]},
+		"encryption": {"timestamp_config": {"field": "at", "format": "yyyy-MM-dd HH:mm", "default_time_zone": {"id": "UTC"}}}, $outputs} \$\$)));
+	return join "\n", grep { !/NOTICE/ } split /\n/, $err;
+}
+
+sub target { my ($name) = @_; return qq({"target": {$place, "file_name": "$name", $csv}}) }
+
+my $head = "session,customer,email,n,url,at";
+my @good = map { join ',', mark('job', "session$_"), mark('job', "customer$_"), mark('job', "e$_\@x"), $_, "$open://x", '2026-01-01 10:00' } 1 .. 3000;
+s/\Q$open\E:/https:/ for @good;
+my @bad = (join(',', mark('reject', 'session'), mark('reject', 'customer'), mark('reject', 'no address'), 1, 'https://x', '2026-01-01 10:00'),
+	join(',', mark('reject', 'session'), mark('reject', 'customer'), mark('reject', 'e@x'), mark('reject', 'number'), 'https://x', '2026-01-01 10:00'),
+	join(',', mark('reject', 'session'), mark('reject', 'customer'), mark('reject', 'e@x'), 1, 'https://x', mark('reject', 'time')));
+my $derived = '"derived_data": [{"consent_levels": [1], "target": {' . "$place, \"file_name\": \"derived.csv\", $csv}}]";
+is(batch_job('all.csv', join("\n", $head, @good, @bad), join(', ', '"encrypted_data": ' . target('encrypted.csv'), $derived, '"encryption_keys_data": ' . target('keys.csv'),
+	'"max_rejects": 10, "rejects": ' . target('rejects.csv'))), '', 'a job to files');
+like(slurp_file("$jobs/derived.csv"), qr/\Q$personal\E-job-customer2999/, 'its derived data is outside, in clear');
+is(batch_job('stream.csv', join("\n", $head, @good), '"encrypted_data": {"target": {"stream": "public.clicks"}}'), '', 'a job to a stream');
+is(batch_job('table.csv', join("\n", $head, @good), qq("encrypted_data": {"target": {"data_connector_ref": {"name": "here"}, "table": "public.encrypted"}})), '', 'a job to a table');
+my $n = 0;
+for my $content (join("\n", $head, @bad), join("\n", @good), join("\n", $head, $good[0], "\"" . mark('job', 'quote')), join("\n", $head, mark('job', 'short')),
+	join("\n", $head, mark('job', "\xff\xfe") . $good[0]), join("\n", mark('job', 'bare') . ',' . mark('job', 'bare'), $good[0]))
+{
+	$n++;
+	like(batch_job("bad$n.csv", $content, '"max_rejects": 0, "encrypted_data": ' . target("out$n.csv")), qr/ERROR/, "a job that fails, $n");
+}
+for my $content ('{"session": "' . mark('job', 'json') . '", ', '{"session": "' . mark('job', 'json') . '", "session": 1}', '["' . mark('job', 'json') . '"]', '{"' . mark('job', 'member') . '": 1}')
+{
+	$n++;
+	like(batch_job("bad$n.jsonl", $content, '"max_rejects": 0, "encrypted_data": {"target": {"stream": "public.clicks"}}'), qr/ERROR/, "a job that fails, $n");
+}
 
 # the session that is in the middle of it crashes, and its temporary file stays
 $node->safe_psql('postgres', 'SELECT pg_switch_wal()');
