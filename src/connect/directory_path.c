@@ -14,7 +14,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "libpq/libpq.h"
 #include "miscadmin.h"
+#include "postmaster/syslogger.h"
+#include "storage/fd.h"
+#include "utils/guc.h"
 
 #include "common/errors.h"
 #include "connect/directory_path.h"
@@ -30,7 +34,7 @@ strm_directory_unfit(const char *why)
 	ereport(ERROR,
 			errcode(STRM_ERR_STATE),
 			errmsg("data connectors of kind directory cannot be used: strm_privacy.connector_directory %s", why),
-			errhint("Set strm_privacy.connector_directory to the absolute path of an existing directory that holds neither the data directory nor the master key file, and that not everybody may write to."));
+			errhint("Set strm_privacy.connector_directory to the absolute path of an existing directory that holds nothing of the server's, neither data nor logs, configuration or the master key file, and that not everybody may write to."));
 }
 
 /* Is the inner path the outer one or below it? Both as realpath() gives them; NULL is nowhere. */
@@ -45,6 +49,52 @@ strm_directory_holds(const char *outer, const char *inner)
 	return strcmp(outer, "/") == 0 || (strncmp(outer, inner, n) == 0 && (inner[n] == '/' || inner[n] == '\0'));
 }
 
+/* Do the root and a directory of the server's lie in each other? Of a file: is it in the root? NULL and "": no. */
+static bool
+strm_directory_overlaps(const char *root, const char *path, bool is_file)
+{
+	char	   *real = path != NULL && path[0] != '\0' ? realpath(path, NULL) : NULL;
+	bool		overlaps = strm_directory_holds(root, real) || (!is_file && strm_directory_holds(real, root));
+
+	free(real);
+	return overlaps;
+}
+
+/* Does the root overlap with what the server has outside the data directory: WAL, tablespaces, logs? */
+static bool
+strm_directory_overlaps_storage(const char *root)
+{
+	DIR		   *directory = AllocateDir("pg_tblspc");
+	bool		overlaps = strm_directory_overlaps(root, "pg_wal", false) ||
+		strm_directory_overlaps(root, Log_directory, false);
+	struct dirent *entry;
+
+	while ((entry = ReadDir(directory, "pg_tblspc")) != NULL)
+	{
+		char		path[MAXPGPATH];
+
+		snprintf(path, sizeof(path), "pg_tblspc/%s", entry->d_name);
+		if (entry->d_name[0] != '.')
+			overlaps |= strm_directory_overlaps(root, path, false);
+	}
+	FreeDir(directory);
+	return overlaps;
+}
+
+/* Does the root hold a file that says who may connect and how, or that proves who the server is? */
+static bool
+strm_directory_holds_settings(const char *root)
+{
+	const char *files[] = {ConfigFileName, HbaFileName, IdentFileName, ssl_key_file, ssl_cert_file, ssl_ca_file};
+
+	for (int i = 0; i < lengthof(files); i++)
+	{
+		if (strm_directory_overlaps(root, files[i], true))
+			return true;
+	}
+	return false;
+}
+
 /* Raises when the root and something of the server's lie in each other. */
 static void
 strm_directory_check_place(void)
@@ -55,6 +105,8 @@ strm_directory_check_place(void)
 	bool		exists = root != NULL;
 	bool		data_bad = strm_directory_holds(root, data) || strm_directory_holds(data, root);
 	bool		key_bad = strm_directory_holds(root, key);
+	bool		storage_bad = exists && !data_bad && strm_directory_overlaps_storage(root);
+	bool		settings_bad = exists && !data_bad && strm_directory_holds_settings(root);
 
 	free(root);
 	free(data);
@@ -65,6 +117,10 @@ strm_directory_check_place(void)
 		strm_directory_unfit("is, holds or is inside the data directory");
 	if (key_bad)
 		strm_directory_unfit("holds the master key file");
+	if (storage_bad)
+		strm_directory_unfit("is, holds or is inside a tablespace, or the directory of WAL or logs");
+	if (settings_bad)
+		strm_directory_unfit("holds files of the server's configuration");
 }
 
 int

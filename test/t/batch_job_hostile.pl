@@ -83,6 +83,20 @@ value(q{SET SESSION AUTHORIZATION mallory; CREATE FUNCTION public.settle() RETUR
 is(job('mallory', q{"query": "SELECT public.settle() AS session, 'w' AS who, '2026-01-01 10:00' AS at"}, '"encrypted_data": {"target": {' . $file . ', "file_name": "settled.csv"}}'), '',
 	'a job whose source makes settings');
 
+# --- the connectors' directory has nothing of the server's ---
+my $space = PostgreSQL::Test::Utils::tempdir();
+value("CREATE TABLESPACE space LOCATION '$space'");
+for my $case ([ $space, qr/is, holds or is inside a tablespace/ ], [ "$space/PG_15", qr/is not an existing directory/ ], [ $node->data_dir . '/base', qr/is inside the data directory/ ])
+{
+	$node->safe_psql('postgres', "ALTER SYSTEM SET strm_privacy.connector_directory = '$case->[0]'");
+	$node->reload;
+	$node->poll_query_until('postgres', "SELECT current_setting('strm_privacy.connector_directory') = '$case->[0]'");
+	like(job('mallory', "$file, \"file_name\": \"x.csv\"", '"encrypted_data": {"target": {"table": "public.never"}}'), $case->[1], "not in $case->[1]");
+}
+value('ALTER SYSTEM RESET strm_privacy.connector_directory');
+$node->reload;
+$node->poll_query_until('postgres', "SELECT current_setting('strm_privacy.connector_directory') = '$root'");
+
 # --- one statement here, many there ---
 my $query = q{SELECT 's' AS session, 'w' AS who, '2026-01-01 10:00' AS at, '\\\\') AS x; COMMIT; CREATE TABLE pwned (); SELECT FROM (SELECT 1 --' AS z};
 like(job('mallory', qq("data_connector_ref": {"name": "other"}, "query": "$query"), '"encrypted_data": {"target": {' . $file . ', "file_name": "out.csv", "overwrite": true}}',
