@@ -21,6 +21,12 @@ SELECT strm.create_policy('odd', '1 day', on_expiry => 'burn');
 SELECT strm.create_policy('odd', NULL);
 SELECT strm.create_policy('123E4567-e89b-12d3-a456-426614174000', '1 day');
 
+-- with an id from elsewhere
+SELECT strm.create_policy('moved', '1 day', id => '123e4567-e89b-12d3-a456-426614174000');
+SELECT strm.create_policy('again', '1 day', id => '123e4567-e89b-12d3-a456-426614174000');
+SELECT strm.create_policy('moved', '1 day', id => '123e4567-e89b-12d3-a456-426614174001');
+SELECT strm.drop_policy('123e4567-e89b-12d3-a456-426614174000');
+
 -- draft, active, archived and back; by name or id
 SELECT strm.archive_policy('short');
 \echo :LAST_ERROR_SQLSTATE

@@ -1,7 +1,7 @@
 -- Policies: how long data keys are kept, and what happens when their time ends.
 
 CREATE TABLE strm.policy (
-  id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
+  id uuid PRIMARY KEY,
   name text COLLATE "C" NOT NULL UNIQUE,
   retention interval NOT NULL,
   on_expiry text COLLATE "C" NOT NULL CHECK (on_expiry OPERATOR(pg_catalog.=) ANY (ARRAY['retain', 'destroy'])),
@@ -25,11 +25,11 @@ CREATE VIEW strm.policies AS
 COMMENT ON VIEW strm.policies IS 'All policies. The built-in default policy, 7 years, has no id';
 GRANT SELECT ON strm.policies TO strm_member, strm_approver, strm_admin, strm_key_exporter, strm_monitor;
 
-CREATE FUNCTION strm.create_policy(name text, retention interval, description text DEFAULT NULL, legal_grounds text DEFAULT NULL, on_expiry text DEFAULT 'retain') RETURNS uuid
+CREATE FUNCTION strm.create_policy(name text, retention interval, description text DEFAULT NULL, legal_grounds text DEFAULT NULL, on_expiry text DEFAULT 'retain', id uuid DEFAULT NULL) RETURNS uuid
   LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'strm_sql_create_policy';
-REVOKE ALL ON FUNCTION strm.create_policy(text, interval, text, text, text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION strm.create_policy(text, interval, text, text, text) TO strm_approver, strm_admin;
-COMMENT ON FUNCTION strm.create_policy(text, interval, text, text, text) IS 'Creates a policy in state draft and returns its id. name: 1 to 100 characters, unique. retention: at least 1 day. on_expiry: retain or destroy. Errors: 22023 for a bad argument, 42710 when the name is taken';
+REVOKE ALL ON FUNCTION strm.create_policy(text, interval, text, text, text, uuid) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION strm.create_policy(text, interval, text, text, text, uuid) TO strm_approver, strm_admin;
+COMMENT ON FUNCTION strm.create_policy(text, interval, text, text, text, uuid) IS 'Creates a policy in state draft and returns its id. name: 1 to 100 characters, unique. retention: at least 1 day. on_expiry: retain or destroy. id: for a policy that is known elsewhere, as in the configurations of batch jobs, by that id; random without it. Errors: 22023 for a bad argument, 42710 when the name or the id is taken';
 
 CREATE FUNCTION strm.activate_policy(policy text) RETURNS void
   LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'strm_sql_activate_policy';

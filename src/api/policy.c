@@ -51,8 +51,22 @@ strm_policy_check_retention(Interval *retention)
 				errmsg("the retention of a policy must be at least 1 day"));
 }
 
+/* Raises if there is a policy with the id that the caller chose. */
+static void
+strm_policy_check_id(pg_uuid_t *id)
+{
+	StrmPolicy	existing;
+
+	if (strm_catalog_policy_find(strm_uuid_text(id), &existing))
+		ereport(ERROR,
+				errcode(STRM_ERR_DUPLICATE),
+				errmsg("policy \"%s\" already exists", strm_uuid_text(id)),
+				errdetail("Its name is \"%s\".", existing.name));
+}
+
 /*
- * strm.create_policy(name text, retention interval, description text, legal_grounds text, on_expiry text) RETURNS uuid
+ * strm.create_policy(name text, retention interval, description text, legal_grounds text, on_expiry text, id uuid)
+ * RETURNS uuid
  */
 Datum
 strm_sql_create_policy(PG_FUNCTION_ARGS)
@@ -70,6 +84,8 @@ strm_sql_create_policy(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				errcode(STRM_ERR_ARGUMENT),
 				errmsg("on_expiry must be \"retain\" or \"destroy\", not \"%s\"", on_expiry));
+	if (!PG_ARGISNULL(5))
+		strm_policy_check_id(PG_GETARG_UUID_P(5));
 
 	strm_registry_add_text(&args, name);
 	strm_registry_add(&args, INTERVALOID, PG_GETARG_DATUM(1), false);
@@ -77,9 +93,10 @@ strm_sql_create_policy(PG_FUNCTION_ARGS)
 	strm_registry_add_text(&args, strm_args_text_or_null(fcinfo, 3));
 	strm_registry_add_text(&args, on_expiry);
 	strm_registry_add_text(&args, strm_args_current_role());
+	strm_registry_add(&args, UUIDOID, PG_GETARG_DATUM(5), PG_ARGISNULL(5));
 	if (!strm_registry_fetch("INSERT INTO strm.policy"
-							 " (name, retention, description, legal_grounds, on_expiry, created_by)"
-							 " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (name) DO NOTHING RETURNING id",
+							 " (name, retention, description, legal_grounds, on_expiry, created_by, id)"
+							 " VALUES ($1, $2, $3, $4, $5, $6, COALESCE($7, gen_random_uuid())) ON CONFLICT DO NOTHING RETURNING id",
 							 STRM_REGISTRY_ARGS(&args), &id, &isnull))
 		ereport(ERROR,
 				errcode(STRM_ERR_DUPLICATE),

@@ -110,8 +110,9 @@ strm_batch_rights_check(const StrmBatchJob *job, StrmFaults *faults)
 	if (job->contract->state != STRM_CONTRACT_ACTIVE)
 		strm_faults_add(faults, "data contract \"%s\" is not active: it is %s", strm_contract_ref(job->contract),
 						strm_catalog_contract_state_name(job->contract->state));
-	if (!strm_batch_rights_has("strm_member") && !strm_batch_rights_has("strm_approver"))
-		strm_faults_add(faults, "batch jobs need role strm_member or strm_approver");
+	if (!strm_batch_rights_has("strm_member") && !strm_batch_rights_has("strm_approver") &&
+		!strm_batch_rights_has("strm_admin"))
+		strm_faults_add(faults, "batch jobs need role strm_member, strm_approver or strm_admin");
 	if (job->nderived > 0 && !strm_batch_rights_has("strm_approver"))
 		strm_faults_add(faults, "derived_data needs role strm_approver");
 	if (job->has_keys && !strm_batch_rights_has("strm_key_exporter"))

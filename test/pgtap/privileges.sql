@@ -19,7 +19,7 @@ CREATE TABLE may_execute (function text PRIMARY KEY, roles text NOT NULL);
 INSERT INTO may_execute VALUES
   -- purposes, policies
   ('strm.create_purpose(integer,text,text)', 'as'),
-  ('strm.create_policy(text,interval,text,text,text)', 'as'),
+  ('strm.create_policy(text,interval,text,text,text,uuid)', 'as'),
   ('strm.activate_policy(text)', 'as'),
   ('strm.archive_policy(text)', 'as'),
   ('strm.drop_policy(text)', 'as'),
