@@ -110,18 +110,6 @@ strm_catalog_policy(const char *name_or_id, StrmPolicy *policy)
 				errhint("strm.policies lists the policies."));
 }
 
-void
-strm_catalog_policy_active(const char *name_or_id, StrmPolicy *policy)
-{
-	strm_catalog_policy(name_or_id, policy);
-	if (policy->state != STRM_POLICY_ACTIVE)
-		ereport(ERROR,
-				errcode(STRM_ERR_STATE),
-				errmsg("policy \"%s\" is not active", policy->name),
-				errdetail("It is %s.", state_names[policy->state]),
-				errhint("Use strm.activate_policy()."));
-}
-
 /* A timestamp without time zone is of UTC here. */
 TimestampTz
 strm_catalog_policy_end(const StrmPolicy *policy, TimestampTz start)

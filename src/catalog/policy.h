@@ -34,9 +34,6 @@ extern bool strm_catalog_policy_find(const char *name_or_id, StrmPolicy *policy)
 /* The same; raises 42704 when there is none. */
 extern void strm_catalog_policy(const char *name_or_id, StrmPolicy *policy);
 
-/* The same, for attaching it to something: raises 55000 unless it is active. */
-extern void strm_catalog_policy_active(const char *name_or_id, StrmPolicy *policy);
-
 /*
  * When the policy of a key ends whose window starts at start: UTC days and months, whatever the session's time zone.
  * Raises 22008 when no timestamp can be that late.

@@ -8,10 +8,9 @@
 #ifndef STRM_CONNECT_AZURE_H
 #define STRM_CONNECT_AZURE_H
 
-#include "datatype/timestamp.h"
-
 #include "connect/azure_sign.h"
 #include "connect/http.h"
+#include "connect/oauth.h"
 #include "contract/document.h"
 
 extern const StrmConnectorKind strm_azure_kind;
@@ -38,8 +37,7 @@ typedef struct StrmAzureStore
 	char	   *container;
 	char	   *authority;		/* that gives tokens, without a slash at the end */
 	StrmAzureCredentials credentials;
-	char	   *token;			/* of a client secret; NULL: none yet */
-	TimestampTz token_until;
+	StrmOAuthToken token;		/* of a client secret */
 } StrmAzureStore;
 
 #define STRM_AZURE_PARAMETERS 2

@@ -113,7 +113,7 @@ strm_azure_renew(StrmHttpRequest *http, const StrmHttpResponse *response)
 	if (response->status != 401 || request->store->credentials.client_secret == NULL || request->renewed)
 		return false;
 	request->renewed = true;
-	request->store->token_until = 0;
+	request->store->token.until = 0;
 	return true;
 }
 

@@ -301,7 +301,7 @@ void
 strm_connector_raise(StrmFaults *faults, const char *name)
 {
 	strm_faults_raise(faults, STRM_ERR_ARGUMENT, psprintf("data connector \"%s\" is not valid", name),
-					  "Passwords, keys and signatures belong into credentials, which are stored encrypted.");
+					  "Passwords, keys and signatures belong in credentials, which are stored encrypted.");
 }
 
 /* What is wrong with a path, or NULL. */

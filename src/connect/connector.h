@@ -32,7 +32,7 @@ typedef struct StrmSinkOptions
 	bool		overwrite;		/* else an object in its place is an error (42710), when opened or published */
 	pg_uuid_t	intent;			/* makes temporary names unique; see note */
 	/*
-	 * Called with what strm_connector_clean_up() will need when this process dies: before it comes to exist outside
+	 * Called with what clean_up will need when this process dies: before it comes to exist outside
 	 * (detail NULL) or at once afterwards. It may commit. NULL: the sink must tell all when it is opened.
 	 */
 	void		(*note) (void *arg, const char *detail);

@@ -26,7 +26,8 @@ static const char *const known_parameters[] = {
 	"host", "port", "dbname", "user", "sslmode", "application_name", "connect_timeout", "channel_binding",
 };
 
-bool
+/* Does the host's name say that it is this machine? What it resolves to is another question. */
+static bool
 strm_database_host_is_local(const char *host)
 {
 	return pg_strcasecmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0;

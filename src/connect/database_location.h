@@ -22,7 +22,4 @@ typedef struct StrmDatabaseLocation
 /* Reads a definition, with a fault for everything that is wrong. In the current memory context. */
 extern void strm_database_location(const StrmConnector *connector, StrmDatabaseLocation *location, StrmFaults *faults);
 
-/* Does the host's name say that it is this machine? What it resolves to is another question. */
-extern bool strm_database_host_is_local(const char *host);
-
 #endif							/* STRM_CONNECT_DATABASE_LOCATION_H */

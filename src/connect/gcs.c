@@ -18,11 +18,10 @@
 
 #include "utils/builtins.h"
 #include "utils/json.h"
-#include "utils/jsonb.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 #include "common/secret.h"
+#include "connect/oauth.h"
 #include "connect/s3.h"
 #include "crypto/base64.h"
 
@@ -31,8 +30,6 @@
 #define STRM_GCS_TOKEN_URI "https://oauth2.googleapis.com/token"
 #define STRM_GCS_GRANT_TYPE "urn%%3Aietf%%3Aparams%%3Aoauth%%3Agrant-type%%3Ajwt-bearer"
 #define STRM_GCS_ASSERTION_SECONDS 3600
-#define STRM_GCS_TOKEN_MAX 86400	/* seconds that a token is used for at most */
-#define STRM_GCS_TOKEN_SPARE 300	/* seconds before its end that a token is not used any more */
 
 typedef struct StrmGcsAccount
 {
@@ -40,8 +37,7 @@ typedef struct StrmGcsAccount
 	char	   *key_id;			/* may be NULL */
 	char	   *private_key;	/* PEM, in memory that is wiped */
 	char	   *token_uri;
-	char	   *token;			/* NULL: none yet */
-	TimestampTz token_until;
+	StrmOAuthToken token;
 } StrmGcsAccount;
 
 /* The members of a service account's file. */
@@ -234,68 +230,20 @@ strm_gcs_assertion(const StrmGcsAccount *account)
 	return assertion.data;
 }
 
-/* Takes token and expiry from the answer; false when they are not there. */
-static bool
-strm_gcs_take_token(StrmS3Store *store, const StrmHttpResponse *response)
-{
-	StrmGcsAccount *account = store->dialect_state;
-	StrmFaults	faults;
-	Jsonb	   *answer;
-	JsonbValue	token;
-	JsonbValue	seconds;
-	float8		valid;
-
-	strm_faults_init(&faults);
-	answer = strm_document_parse(&faults, response->body, "the answer");
-	if (answer == NULL || !JsonContainerIsObject(&answer->root) ||
-		getKeyJsonValueFromContainer(&answer->root, "access_token", strlen("access_token"), &token) == NULL ||
-		token.type != jbvString || token.val.string.len == 0 ||
-		getKeyJsonValueFromContainer(&answer->root, "expires_in", strlen("expires_in"), &seconds) == NULL ||
-		seconds.type != jbvNumeric)
-		return false;
-	for (int i = 0; i < token.val.string.len; i++)
-		if (token.val.string.val[i] <= ' ' || token.val.string.val[i] > '~')
-			return false;
-	account->token = memcpy(strm_secret_alloc(store->cxt, token.val.string.len + 1), token.val.string.val,
-							token.val.string.len);
-	valid = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(seconds.val.numeric)));
-	valid = Max(Min(valid, STRM_GCS_TOKEN_MAX) - STRM_GCS_TOKEN_SPARE, 0);
-	account->token_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), (int64) (valid * 1000));
-	return true;
-}
-
 static void
 strm_gcs_fetch_token(StrmS3Store *store)
 {
 	StrmGcsAccount *account = store->dialect_state;
 	char	   *assertion = strm_gcs_assertion(account);
-	char	   *body = psprintf("grant_type=" STRM_GCS_GRANT_TYPE "&assertion=%s", assertion);
-	StrmHttpRequest request = {.verb = "log in to", .method = "POST"};
-	StrmHttpResponse *response;
+	StrmOAuthLogin login = {
+		.connector = store->base.connector->name,
+		.url = account->token_uri,
+		.form = psprintf("grant_type=" STRM_GCS_GRANT_TYPE "&assertion=%s", assertion),
+		.hint = "Check the service account and its key.",
+	};
 
-	request.url = account->token_uri;
-	request.body = body;
-	request.body_size = strlen(body);
-	strm_http_add_header(&request.headers, "content-type", "application/x-www-form-urlencoded");
-	response = strm_http_call(store->http, &request);
-	if (response == NULL)
-		ereport(ERROR, errcode(STRM_ERR_CONNECT),
-				errmsg("could not log in to data connector \"%s\"", store->base.connector->name));
-	strm_secret_wipe(body, strlen(body));
 	strm_secret_wipe(assertion, strlen(assertion));
-	/* invalid_grant: the account or its key is not, or no longer, valid. */
-	if (response->status == 400)
-		ereport(ERROR, errcode(STRM_ERR_REFUSED),
-				errmsg("could not log in to data connector \"%s\": the server answered 400 %s",
-					   store->base.connector->name, strm_http_error_code(response)),
-				errhint("Check the service account and its key."));
-	if (!strm_http_succeeded(response))
-		strm_http_raise(store->http, &request, response);
-	if (!strm_gcs_take_token(store, response))
-		ereport(ERROR, errcode(STRM_ERR_STORE),
-				errmsg("could not log in to data connector \"%s\": the answer has no token",
-					   store->base.connector->name));
-	strm_secret_wipe(response->body, response->body_size);
+	strm_oauth_fetch(store->http, &login, store->cxt, &account->token);
 }
 
 static void
@@ -304,15 +252,15 @@ strm_gcs_authorize_account(StrmS3Store *store, StrmS3Request *request, const cha
 {
 	StrmGcsAccount *account = store->dialect_state;
 
-	if (account->token == NULL || account->token_until <= GetCurrentTimestamp())
+	if (strm_oauth_needs_token(&account->token))
 		strm_gcs_fetch_token(store);
-	strm_http_add_header(headers, "authorization", "Bearer %s", account->token);
+	strm_http_add_header(headers, "authorization", "Bearer %s", account->token.text);
 }
 
 static bool
 strm_gcs_forget_token(StrmS3Store *store)
 {
-	((StrmGcsAccount *) store->dialect_state)->token = NULL;
+	((StrmGcsAccount *) store->dialect_state)->token.until = 0;
 	return true;
 }
 

@@ -71,7 +71,7 @@ strm_timestamp_date(int64 day)
 }
 
 /* 1 is Monday, 7 is Sunday. */
-int
+static int
 strm_timestamp_day_of_week(int64 day)
 {
 	return (int) strm_timestamp_floor_mod(day + 3, 7) + 1;

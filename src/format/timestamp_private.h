@@ -212,7 +212,6 @@ extern bool strm_timestamp_is_leap(int64 year);
 extern int	strm_timestamp_month_length(int64 year, int month);
 extern int64 strm_timestamp_day(int64 year, int month, int day);
 extern StrmTimestampDate strm_timestamp_date(int64 day);
-extern int	strm_timestamp_day_of_week(int64 day);	/* 1 is Monday */
 extern int64 strm_timestamp_date_field(int64 day, StrmTimestampField field);
 extern int64 strm_timestamp_week_date(int64 week_year, int64 week, int local_day_of_week);
 extern int64 strm_timestamp_month_week_date(int64 year, int month, int64 week, int local_day_of_week);

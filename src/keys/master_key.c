@@ -27,6 +27,14 @@ static StrmMasterKeys master_keys;
 static bool master_keys_loaded = false;
 static bool master_keys_prepared = false;
 
+/* Forgets the master keys; they are read again when needed. */
+static void
+strm_master_key_forget(void)
+{
+	sodium_memzero(&master_keys, sizeof(master_keys));
+	master_keys_loaded = false;
+}
+
 static void
 strm_master_key_at_exit(int code, Datum arg)
 {
@@ -63,13 +71,6 @@ strm_master_key_require(void)
 	strm_master_key_prepare();
 	strm_master_key_file_read(&master_keys);
 	master_keys_loaded = true;
-}
-
-void
-strm_master_key_forget(void)
-{
-	sodium_memzero(&master_keys, sizeof(master_keys));
-	master_keys_loaded = false;
 }
 
 void

@@ -25,9 +25,6 @@ extern Size strm_master_key_payload_size(const bytea *wrapped);
 /* Raises 55000 unless the library was preloaded and a master key can be read. */
 extern void strm_master_key_require(void);
 
-/* Forgets the master keys; they are read again when needed. */
-extern void strm_master_key_forget(void);
-
 /* Creates the master key file if there is none; see the .c file for when that is refused. */
 extern void strm_master_key_create(void);
 
