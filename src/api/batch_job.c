@@ -15,7 +15,6 @@
 #include "storage/ipc.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/jsonb.h"
 
@@ -27,7 +26,7 @@
 #include "common/secret.h"
 #include "common/statement.h"
 #include "common/uuid.h"
-#include "keys/master_key.h"
+#include "keys/wrapped_json.h"
 #include "strm_privacy.h"
 #include "worker/database_command.h"
 #include "worker/job_session.h"
@@ -51,25 +50,6 @@ strm_batch_job_require_workers(void)
 }
 
 /* --- storing a job --- */
-
-/* The seeds, wrapped; (Datum) 0 when there are none. */
-static Datum
-strm_batch_job_wrap_seeds(const pg_uuid_t *id, Jsonb *seeds)
-{
-	StrmWrapPlace place = {.kind = STRM_SECRET_JOB_SEEDS};
-	char	   *text;
-	Size		size;
-	Datum		wrapped;
-
-	if (seeds == NULL)
-		return (Datum) 0;
-	memcpy(place.owner, id->data, UUID_LEN);
-	text = JsonbToCString(NULL, &seeds->root, VARSIZE(seeds));
-	size = strlen(text);
-	wrapped = PointerGetDatum(strm_master_key_wrap(&place, NULL, (const uint8 *) text, size));
-	strm_secret_wipe(text, size);
-	return wrapped;
-}
 
 /* The configuration as the engine sees it, once it was checked. */
 static StrmBatchJob *
@@ -111,7 +91,10 @@ strm_batch_job_store(const pg_uuid_t *id, Jsonb *document, bool synchronous)
 	strm_registry_add(&args, UUIDOID, UUIDPGetDatum(&group), of_stream);
 	strm_registry_add(&args, INT4OID, Int32GetDatum(job->contract->id), false);
 	strm_registry_add(&args, JSONBOID, JsonbPGetDatum(stored), false);
-	strm_registry_add(&args, BYTEAOID, strm_batch_job_wrap_seeds(id, seeds), seeds == NULL);
+	strm_registry_add(&args, BYTEAOID,
+					  seeds == NULL ? (Datum) 0
+					  : PointerGetDatum(strm_wrapped_json_make(STRM_SECRET_JOB_SEEDS, id, seeds)),
+					  seeds == NULL);
 	strm_registry_add_text(&args, namespace_search_path);
 	strm_registry_add(&args, BOOLOID, BoolGetDatum(synchronous), false);
 	strm_registry_add(&args, OIDOID, ObjectIdGetDatum(MyDatabaseId), false);

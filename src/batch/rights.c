@@ -65,9 +65,7 @@ strm_batch_group_check(const StrmBatchJob *job, StrmFaults *faults)
 	Oid			owner;
 	char	   *policy;
 
-	if (strm_catalog_stream(&job->group) != NULL)
-		strm_faults_add(faults, "encryption.batch_job_group_id: that is the id of a stream");
-	else if (strm_batch_group_find(&job->group, &owner, &policy))
+	if (strm_batch_group_find(&job->group, &owner, &policy))
 	{
 		if (!superuser() && !has_privs_of_role(GetUserId(), owner))
 			strm_faults_add(faults, "encryption.batch_job_group_id: the group belongs to another role");
@@ -84,24 +82,14 @@ strm_batch_group_check(const StrmBatchJob *job, StrmFaults *faults)
 		strm_faults_add(faults, "encryption.batch_job_group_id: there are keys of that id, which is no group's");
 }
 
-/* A stream as target: does it exist, follow the job's contract, and may the user insert? */
+/* May the user insert into the stream? That it fits the job was seen when the configuration was read. */
 static void
 strm_batch_rights_stream(const StrmBatchJob *job, StrmFaults *faults)
 {
 	const char *name = job->encrypted.stream;
-	const StrmStream *stream = strm_batch_target_stream(name);
 
-	if (stream == NULL)
-		strm_faults_add(faults, "%s: \"%s\" is not a stream", job->encrypted.member, name);
-	else if (stream->contract->id != job->contract->id)
-		strm_faults_add(faults, "%s: stream \"%s\" has data contract \"%s\"", job->encrypted.member, name,
-						strm_contract_ref(stream->contract));
-	else if (pg_class_aclcheck(stream->relid, GetUserId(), ACL_INSERT) != ACLCHECK_OK)
+	if (pg_class_aclcheck(strm_batch_target_stream(name)->relid, GetUserId(), ACL_INSERT) != ACLCHECK_OK)
 		strm_faults_add(faults, "%s: permission denied to insert into stream \"%s\"", job->encrypted.member, name);
-	if (job->has_group)
-		strm_faults_add(faults, "encryption.batch_job_group_id: the keys of a job into a stream are the stream's");
-	if (job->policy != NULL)
-		strm_faults_add(faults, "policy_id: the keys of a job into a stream are the stream's, of its policy");
 }
 
 void
@@ -119,7 +107,7 @@ strm_batch_rights_check(const StrmBatchJob *job, StrmFaults *faults)
 		strm_faults_add(faults, "encryption_keys_data needs role strm_key_exporter");
 	if (job->has_encrypted && job->encrypted.stream != NULL)
 		strm_batch_rights_stream(job, faults);
-	if (job->has_group && !(job->has_encrypted && job->encrypted.stream != NULL))
+	if (job->has_group)
 		strm_batch_group_check(job, faults);
 }
 

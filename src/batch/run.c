@@ -13,7 +13,6 @@
 
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "utils/fmgrprotos.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -21,8 +20,7 @@
 #include "batch/run_private.h"
 #include "catalog/registry.h"
 #include "common/errors.h"
-#include "common/secret.h"
-#include "keys/master_key.h"
+#include "keys/wrapped_json.h"
 #include "strm_privacy.h"
 
 /* Records between two looks at the clock, and what is done how often, in ms. */
@@ -38,26 +36,6 @@ strm_batch_run_commit(StrmBatchRun *run)
 	run->hooks->commit(run->hooks->arg);
 	run->last_commit = GetCurrentTimestamp();
 	MemoryContextSwitchTo(old);
-}
-
-/* The mask seeds of a job, unwrapped; wiped with the run's memory. */
-static Jsonb *
-strm_batch_run_seeds(const pg_uuid_t *job_id, const bytea *wrapped)
-{
-	StrmWrapPlace place = {.kind = STRM_SECRET_JOB_SEEDS};
-	Size		size = strm_master_key_payload_size(wrapped);
-	char	   *text = strm_secret_alloc(CurrentMemoryContext, size + 1);
-	Jsonb	   *parsed;
-	Jsonb	   *seeds;
-
-	memcpy(place.owner, job_id->data, UUID_LEN);
-	strm_master_key_unwrap(&place, wrapped, (uint8 *) text, size);
-	parsed = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
-	seeds = strm_secret_alloc(CurrentMemoryContext, VARSIZE(parsed));
-	memcpy(seeds, parsed, VARSIZE(parsed));
-	strm_secret_wipe(parsed, VARSIZE(parsed));
-	strm_secret_wipe(text, size);
-	return seeds;
 }
 
 /* Reads the stored configuration. */
@@ -76,7 +54,8 @@ strm_batch_run_read(StrmBatchRun *run)
 		ereport(ERROR,
 				errcode(STRM_ERR_UNDEFINED),
 				errmsg("the batch job does not exist any more"));
-	seeds = rows->nulls[1] ? NULL : strm_batch_run_seeds(&run->job_id, DatumGetByteaPP(rows->values[1]));
+	seeds = rows->nulls[1] ? NULL :
+		strm_wrapped_json_open(STRM_SECRET_JOB_SEEDS, &run->job_id, DatumGetByteaPP(rows->values[1]));
 
 	strm_faults_init(&faults);
 	initStringInfo(&ignored);

@@ -185,7 +185,7 @@ extern void strm_batch_target_add(StrmBatchTarget *target, StrmBatchRun *run);
 /* Inserts the rows that were added; unless all is set only when they are many. */
 extern void strm_batch_target_flush(StrmBatchTarget *target, StrmBatchRun *run, bool all);
 
-/* The stream of that name; NULL when it is none. Valid to the end of the transaction. */
+/* The stream of a configuration, locked against being dropped; valid to the end of the transaction. Raises 42704. */
 extern const StrmStream *strm_batch_target_stream(const char *name);
 
 /* keys_file.c */

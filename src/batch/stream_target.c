@@ -58,8 +58,13 @@ strm_batch_target_stream(const char *name)
 {
 	List	   *names = textToQualifiedNameList(cstring_to_text(name));
 	Oid			relid = RangeVarGetRelid(makeRangeVarFromNameList(names), AccessShareLock, true);
+	const StrmStream *stream = OidIsValid(relid) ? strm_catalog_stream_of(relid) : NULL;
 
-	return OidIsValid(relid) ? strm_catalog_stream_of(relid) : NULL;
+	if (stream == NULL)
+		ereport(ERROR,
+				errcode(STRM_ERR_UNDEFINED),
+				errmsg("stream \"%s\" does not exist any more", name));
+	return stream;
 }
 
 /* Element type of a column's array. */

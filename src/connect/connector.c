@@ -5,8 +5,6 @@
  *
  *	  A row that is read is locked against being dropped to the end of the transaction (FOR KEY SHARE): so a job that is
  *	  being created is seen by whoever drops its connector, and altering a connector does not wait for jobs.
- *	  Credentials are in the clear only in memory that is wiped when its context goes; but parsing JSON makes copies of
- *	  strings that are freed, not wiped.
  */
 #include "postgres.h"
 
@@ -14,17 +12,15 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 
 #include "catalog/registry.h"
 #include "common/errors.h"
-#include "common/secret.h"
 #include "connect/azure.h"
 #include "connect/connector.h"
 #include "connect/database.h"
 #include "connect/directory.h"
 #include "connect/s3.h"
-#include "keys/master_key.h"
+#include "keys/wrapped_json.h"
 #include "strm_privacy.h"
 
 #define STRM_CONNECTOR_PATH_MAX 1024
@@ -79,45 +75,10 @@ enum
 #define STRM_CONNECTOR_SELECT \
 	"SELECT id, name, owner::oid, kind, location, credentials, trusted FROM strm.data_connector WHERE "
 
-/* Where a connector's credentials belong. */
-static StrmWrapPlace
-strm_connector_place(const pg_uuid_t *id)
-{
-	StrmWrapPlace place = {.kind = STRM_SECRET_CREDENTIALS};
-
-	memcpy(place.owner, id->data, UUID_LEN);
-	return place;
-}
-
 bytea *
 strm_connector_wrap(const pg_uuid_t *id, Jsonb *credentials)
 {
-	StrmWrapPlace place = strm_connector_place(id);
-	/* room for the longest escapes at once, so that no half of it is left behind by growing */
-	char	   *text = JsonbToCString(NULL, &credentials->root, 6 * VARSIZE(credentials));
-	bytea	   *wrapped = strm_master_key_wrap(&place, NULL, (const uint8 *) text, strlen(text));
-
-	strm_secret_wipe(text, strlen(text));
-	return wrapped;
-}
-
-/* The other way round; the result is wiped with the current context. */
-static Jsonb *
-strm_connector_unwrap(const pg_uuid_t *id, const bytea *wrapped)
-{
-	StrmWrapPlace place = strm_connector_place(id);
-	Size		size = strm_master_key_payload_size(wrapped);
-	char	   *text = strm_secret_alloc(CurrentMemoryContext, size + 1);
-	Jsonb	   *parsed;
-	Jsonb	   *result;
-
-	strm_master_key_unwrap(&place, wrapped, (uint8 *) text, size);
-	parsed = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
-	strm_secret_wipe(text, size);
-	result = strm_secret_alloc(CurrentMemoryContext, VARSIZE(parsed));
-	memcpy(result, parsed, VARSIZE(parsed));
-	strm_secret_wipe(parsed, VARSIZE(parsed));
-	return result;
+	return strm_wrapped_json_make(STRM_SECRET_CREDENTIALS, id, credentials);
 }
 
 /* The only row of a statement that begins with STRM_CONNECTOR_SELECT, or NULL; for strm_connector_of_row(). */
@@ -148,8 +109,8 @@ strm_connector_of_row(const StrmRegistryRows *row, bool credentials)
 					   connector->name, kind));
 	connector->location = DatumGetJsonbPCopy(row->values[CONNECTOR_LOCATION]);
 	if (credentials && !row->nulls[CONNECTOR_CREDENTIALS])
-		connector->credentials = strm_connector_unwrap(&connector->id,
-													   DatumGetByteaP(row->values[CONNECTOR_CREDENTIALS]));
+		connector->credentials = strm_wrapped_json_open(STRM_SECRET_CREDENTIALS, &connector->id,
+														DatumGetByteaP(row->values[CONNECTOR_CREDENTIALS]));
 	connector->trusted = DatumGetBool(row->values[CONNECTOR_TRUSTED]);
 	return connector;
 }
