@@ -50,7 +50,7 @@ SELECT left(format, 30) AS format, regress_try('2010-12-01', format)
   FROM unnest(ARRAY['%Y-%m-%d', '%d/%m', '''%Y'' yyyy-MM-dd', 'yyyy-MM-dd hh:mm', 'yyyy-MM-dd KK', 'yyyy-MM-dd HH:mm:ss zzzz', 'yyyy v', 'yyyy B', 'yyyy-MM-ddThh', 'HHH', 'ppMMdd', 'yyyy ]', 'epoch_seconds',
     repeat(' ', 1001)]) WITH ORDINALITY AS v (format, number) ORDER BY number;
 SELECT zone, regress_try('2010-12-01', 'yyyy-MM-dd', zone)
-  FROM unnest(ARRAY['Z', 'UTC', 'GMT+1', '+1', '+01', '+0130', '-01:30', '+01:30:30', 'Europe/Amsterdam', 'CET', 'EST5EDT', 'Etc/GMT+1',
+  FROM unnest(ARRAY['Z', 'UTC', 'GMT+1', '+1', '+01', '+0130', '-01:30', '+01:30:30', 'Europe/Amsterdam', 'Etc/GMT+1',
     '', 'europe/amsterdam', 'Europe/Nowhere', 'FOO+5', 'UTC+19', '+25:00', 'right/Europe/Amsterdam', '../UTC', 'localtime', '1']) WITH ORDINALITY AS v (zone, number) ORDER BY number;
 
 SELECT strm.parse_timestamp(NULL, 'nonsense') IS NULL AS null_value;
