@@ -25,12 +25,17 @@ strm_address_refuse_local(bool local, bool trusted, bool local_only)
 static const char *
 strm_address_refuse_ipv4(uint32 address, bool trusted, bool local_only)
 {
+	/* clouds' agents of the machine itself: 168.63.129.16, 100.100.100.200, 192.0.0.192 */
+	static const uint32 metadata[] = {0xa83f8110, 0x646464c8, 0xc00000c0};
 	bool		local = (address >> 24) == 127 || (address >> 24) == 0;
 
 	if ((address >> 16) == 0xa9fe)	/* 169.254/16 */
 		return "its address is link-local";
-	if (address == 0xa83f8110)	/* 168.63.129.16: a cloud's agent of the machine itself */
-		return "its address is that of a metadata service";
+	for (int i = 0; i < lengthof(metadata); i++)
+	{
+		if (address == metadata[i])
+			return "its address is that of a metadata service";
+	}
 	return strm_address_refuse_local(local, trusted, local_only);
 }
 

@@ -208,6 +208,8 @@ is($node->safe_psql('postgres', "SELECT state FROM strm.batch_job WHERE id = '$i
 $node->safe_psql('postgres', 'CREATE ROLE member IN ROLE strm_member, strm_approver');
 is(connector('metadata', 's3', { bucketName => 'cold', endpoint => 'https://169.254.169.254' }, key('K', 'S')), '', 'a connector to a metadata service');
 fails('a link-local address is refused, even to a superuser', qr/its address is link-local/s, $small, place('metadata', 'x.csv'));
+is(connector('agent', 's3', { bucketName => 'cold', endpoint => 'https://100.100.100.200' }, key('K', 'S')), '', "a connector to a cloud's agent");
+fails('nor are metadata services at other addresses', qr/its address is that of a metadata service/s, $small, place('agent', 'x.csv'));
 is(connector('local', 's3', { bucketName => 'cold', endpoint => "https://localhost:$port" }, key('K', 'S'), 'member'), '', "a member's connector to this machine");
 fails('the own machine is refused to a connector of a member', qr/its address is this machine's own/s, $small, place('local', 'x.csv'));
 like(connector('plain', 's3', { bucketName => 'cold', endpoint => "http://localhost:$port" }, key('K', 'S'), 'member'), qr/22023: .*plain http/s, 'plain http is refused to a member');
