@@ -52,6 +52,13 @@ extern void strm_batch_run_execute(StrmBatchRun *run, StrmBatchCounts *counts);
 extern void strm_batch_run_discard(StrmBatchRun *run);
 
 /*
+ * Whether files that were overwritten are kept, and their removal: when the end of the job is committed, in another
+ * transaction. Does not raise; what cannot be removed, or nobody removes, is left to strm_batch_clean_up().
+ */
+extern bool strm_batch_run_keeps(const StrmBatchRun *run);
+extern void strm_batch_run_settle(StrmBatchRun *run);
+
+/*
  * Raises all that is wrong with a configuration in one error: faults of form, missing rights of the current user,
  * connectors and sources that cannot be reached, targets that exist. For creating a job.
  */
@@ -62,7 +69,7 @@ extern void strm_batch_group_make(const StrmBatchJob *job, const pg_uuid_t *grou
 
 /*
  * Removes what dead runs left behind: intents of jobs that do not run any more. For the scheduler, in a transaction.
- * Returns how many are left for another time.
+ * Returns how many are left for another time: those that failed, and those it had no time for.
  */
 extern int	strm_batch_clean_up(void);
 

@@ -34,6 +34,12 @@ typedef struct StrmByteSink
 	 * in any state, idempotent. Returns false when something had to be left behind.
 	 */
 	bool		(*discard) (struct StrmByteSink *self);
+	/*
+	 * Set by publish when what was replaced is kept, so that discard can put it back, until settle: it is not wanted
+	 * any more. Like discard, settle never raises, is idempotent, and returns false when something was left behind.
+	 */
+	bool		kept;
+	bool		(*settle) (struct StrmByteSink *self);
 } StrmByteSink;
 
 #define strm_bytes_read(source, buffer, size) ((source)->read((source), (buffer), (size)))
@@ -42,5 +48,6 @@ typedef struct StrmByteSink
 #define strm_bytes_finish(sink) ((sink)->finish(sink))
 #define strm_bytes_publish(sink) ((sink)->publish(sink))
 #define strm_bytes_discard(sink) ((sink)->discard(sink))
+#define strm_bytes_settle(sink) ((sink)->settle(sink))
 
 #endif							/* STRM_COMMON_BYTES_H */

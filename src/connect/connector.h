@@ -61,6 +61,8 @@ typedef struct StrmConnectorKind
 	void		(*check) (StrmStore *store, const char *prefix);
 	/* Removes what a sink with this intent and note left behind; idempotent; false when it should be tried again. */
 	bool		(*clean_up) (StrmStore *store, const char *path, const pg_uuid_t *intent, const char *detail);
+	/* Likewise, but the run has ended well: removes only what its sink kept. NULL: sinks of this kind keep nothing. */
+	bool		(*settle) (StrmStore *store, const char *path, const pg_uuid_t *intent);
 } StrmConnectorKind;
 
 /* The kind of that name, or NULL. "database" is one without open: connect/database.h has what it can do. */

@@ -4,8 +4,9 @@
  *
  *	  Files are read and written as the server's user, so who may make such a connector is checked when it is made
  *	  (api/data_connector.c). A file comes to be under the name ".<name>.<intent>.tmp" beside its place and is moved
- *	  there by publish. What is noted of it is its number and time of birth: with that clean_up recognises it also in
- *	  its place, when the process died after publishing it but not everything else.
+ *	  there by publish. A file that it replaces takes the temporary name in exchange, so that it can be put back, until
+ *	  settle. What is noted of the new file is its number and time of birth: with that clean_up tells which of the two
+ *	  has which name, when the process died after publishing it but not everything else.
  *
  *	  A file is read up to the size that it had when it was opened: what is appended meanwhile is not read, and a file
  *	  that became shorter is an error.
@@ -289,6 +290,24 @@ strm_directory_remove(int directory, const char *name, ino_t number)
 	return unlinkat(directory, name, 0) == 0 || errno == ENOENT;
 }
 
+/*
+ * Puts back what has the temporary name since it was replaced by the file of that number and birth (0: unknown). What
+ * others have put there meanwhile stays, and it goes. false when it could not be done.
+ */
+static bool
+strm_directory_restore(int directory, const char *temporary, const char *name, ino_t number, int64 birth)
+{
+	struct stat st;
+	bool		found = fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+
+	if (!found && errno != ENOENT)
+		return false;
+	if (found && (!S_ISREG(st.st_mode) || st.st_ino != number ||
+				  (birth != 0 && strm_directory_birth(directory, name) != birth)))
+		return unlinkat(directory, temporary, 0) == 0 || errno == ENOENT;
+	return renameat(directory, temporary, directory, name) == 0 || errno == ENOENT;
+}
+
 static bool
 strm_directory_sink_discard(StrmByteSink *self)
 {
@@ -300,16 +319,29 @@ strm_directory_sink_discard(StrmByteSink *self)
 		return !sink->exists && !sink->published;
 	if (sink->exists)
 		gone = strm_directory_remove(sink->directory.fd, sink->temporary, sink->number);
-	if (sink->published)
+	if (sink->sink.kept)
+		gone &= strm_directory_restore(sink->directory.fd, sink->temporary, sink->name, sink->number, 0);
+	else if (sink->published)
 		gone &= strm_directory_remove(sink->directory.fd, sink->name, sink->number);
 	if (gone)
 	{
 		sink->exists = false;
 		sink->published = false;
+		sink->sink.kept = false;
 		(void) fsync(sink->directory.fd);
 		strm_directory_close_file(&sink->directory);
 	}
 	return gone;
+}
+
+static bool
+strm_directory_sink_settle(StrmByteSink *self)
+{
+	StrmDirectorySink *sink = (StrmDirectorySink *) self;
+
+	if (sink->sink.kept)
+		sink->sink.kept = unlinkat(sink->directory.fd, sink->temporary, 0) != 0 && errno != ENOENT;
+	return !sink->sink.kept;
 }
 
 /* The sink's context goes: nobody will publish the file any more. */
@@ -392,17 +424,38 @@ strm_directory_move_new(StrmDirectorySink *sink)
 	return unlinkat(directory, sink->temporary, 0) == 0;
 }
 
+/*
+ * Gives the file its name, and the one that has it the temporary name; false with errno set. Where the file system
+ * cannot exchange two files, the old one is not kept.
+ */
+static bool
+strm_directory_move_over(StrmDirectorySink *sink)
+{
+	int			directory = sink->directory.fd;
+	struct stat st;
+
+	if (renameat2(directory, sink->temporary, directory, sink->name, RENAME_EXCHANGE) != 0)
+	{
+		if (errno != ENOENT && errno != EINVAL && errno != ENOSYS)
+			return false;
+		return renameat(directory, sink->temporary, directory, sink->name) == 0;
+	}
+	sink->sink.kept = true;
+	if (fstatat(directory, sink->temporary, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
+		return true;
+	/* it was a file when the sink was opened */
+	if (renameat2(directory, sink->temporary, directory, sink->name, RENAME_EXCHANGE) == 0)
+		sink->sink.kept = false;
+	strm_directory_irregular(sink->path);
+}
+
 static void
 strm_directory_sink_publish(StrmByteSink *self)
 {
 	StrmDirectorySink *sink = (StrmDirectorySink *) self;
 	int			directory = sink->directory.fd;
-	bool		moved;
+	bool		moved = sink->overwrite ? strm_directory_move_over(sink) : strm_directory_move_new(sink);
 
-	if (sink->overwrite)
-		moved = renameat(directory, sink->temporary, directory, sink->name) == 0;
-	else
-		moved = strm_directory_move_new(sink);
 	if (!moved && errno == EEXIST)
 		strm_directory_duplicate(sink->path);
 	if (!moved)
@@ -463,6 +516,7 @@ strm_directory_write(StrmStore *store, const char *path, const StrmSinkOptions *
 	sink->sink.finish = strm_directory_sink_finish;
 	sink->sink.publish = strm_directory_sink_publish;
 	sink->sink.discard = strm_directory_sink_discard;
+	sink->sink.settle = strm_directory_sink_settle;
 	sink->path = pstrdup(path);
 	sink->overwrite = options->overwrite;
 	sink->buffer = palloc(STRM_DIRECTORY_BUFFER);
@@ -563,16 +617,38 @@ strm_directory_clean_up(StrmStore *store, const char *path, const pg_uuid_t *int
 {
 	StrmDirectoryFile *directory = palloc0(sizeof(StrmDirectoryFile));
 	const char *name;
+	char	   *temporary;
 	unsigned long long number;
 	long long	birth;
+	bool		noted = detail != NULL && sscanf(detail, "%llu %lld", &number, &birth) == 2;
+	struct stat st;
+	bool		gone;
+
+	if (!strm_directory_open_parent(store, path, false, directory, &name))
+		return errno == ENOENT || errno == ENOTDIR;
+	temporary = strm_directory_temporary_name(name, intent);
+	if (noted && fstatat(directory->fd, temporary, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino != (ino_t) number)
+		gone = strm_directory_restore(directory->fd, temporary, name, (ino_t) number, birth);
+	else
+	{
+		gone = unlinkat(directory->fd, temporary, 0) == 0 || errno == ENOENT;
+		if (noted && birth != 0 && strm_directory_birth(directory->fd, name) == birth)
+			gone &= strm_directory_remove(directory->fd, name, (ino_t) number);
+	}
+	strm_directory_close_file(directory);
+	return gone;
+}
+
+static bool
+strm_directory_settle(StrmStore *store, const char *path, const pg_uuid_t *intent)
+{
+	StrmDirectoryFile *directory = palloc0(sizeof(StrmDirectoryFile));
+	const char *name;
 	bool		gone;
 
 	if (!strm_directory_open_parent(store, path, false, directory, &name))
 		return errno == ENOENT || errno == ENOTDIR;
 	gone = unlinkat(directory->fd, strm_directory_temporary_name(name, intent), 0) == 0 || errno == ENOENT;
-	if (detail != NULL && sscanf(detail, "%llu %lld", &number, &birth) == 2 && birth != 0 &&
-		strm_directory_birth(directory->fd, name) == birth)
-		gone &= strm_directory_remove(directory->fd, name, (ino_t) number);
 	strm_directory_close_file(directory);
 	return gone;
 }
@@ -587,4 +663,5 @@ const StrmConnectorKind strm_directory_kind = {
 	.write = strm_directory_write,
 	.check = strm_directory_check,
 	.clean_up = strm_directory_clean_up,
+	.settle = strm_directory_settle,
 };

@@ -3,11 +3,13 @@
  *	  A session that runs a batch job and waits for it: strm.run_batch_job().
  *
  *	  While it waits it holds no lock and no snapshot. That the job's worker is gone without a result it finds out
- *	  itself: the scheduler leaves jobs alone whose session holds a slot.
+ *	  itself: the scheduler leaves jobs alone whose session holds a slot. It also looks whether its client is there,
+ *	  whatever client_connection_check_interval says: the job is to end with it.
  */
 #include "postgres.h"
 
 #include "executor/spi.h"
+#include "libpq/libpq.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/latch.h"
@@ -27,6 +29,11 @@ strm_job_session_sleep(long ms)
 {
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms, PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
+	if (MyProcPort != NULL && WaitEventSetCanReportClosed() && !pq_check_connection())
+	{
+		ClientConnectionLost = true;
+		InterruptPending = true;
+	}
 	CHECK_FOR_INTERRUPTS();
 }
 

@@ -158,7 +158,7 @@ strm_job_error_lost(void)
 	StrmJobError error = {
 		.sqlstate = STRM_ERR_LOST,
 		.message = "the process that ran the batch job is gone",
-		.detail = "The server was stopped or crashed, or the process was killed. Nothing was published.",
+		.detail = "The server was stopped or crashed, or the process was killed. What it had written is taken away.",
 		.hint = "Run the job again.",
 	};
 

@@ -55,6 +55,7 @@ typedef struct StrmJobWorker
 	char	   *search_path;
 	StrmBatchRun *run;			/* NULL before it was created */
 	TimestampTz running_since;	/* 0: it has not started */
+	bool		finished;		/* and that is committed */
 	Oid			own_user;
 	int			own_context;
 	int			guc_level;		/* of the settings that the owner's code makes */
@@ -213,6 +214,13 @@ strm_job_run(StrmJobWorker *worker)
 	/* it is published: too late to cancel */
 	HOLD_CANCEL_INTERRUPTS();
 	strm_job_finish(worker, &counts);
+	worker->finished = true;
+	if (strm_batch_run_keeps(worker->run))
+	{
+		strm_job_begin();
+		strm_batch_run_settle(worker->run);
+		strm_worker_end_transaction();
+	}
 	RESUME_CANCEL_INTERRUPTS();
 }
 
@@ -331,7 +339,12 @@ strm_job_work(StrmJobWorker *worker)
 		AbortCurrentTransaction();
 		MemoryContextSwitchTo(worker->cxt);
 		RESUME_INTERRUPTS();
-		strm_job_fail(worker, edata);
+		if (worker->finished)
+			ereport(LOG,
+					errcode(edata->sqlerrcode),
+					errmsg("could not remove what batch job %s has overwritten", strm_uuid_text(&worker->id)));
+		else
+			strm_job_fail(worker, edata);
 	}
 	PG_END_TRY();
 }
