@@ -241,11 +241,11 @@ strm_erasure_report(const StrmErasure *erasure)
 	}
 	if (erasure->shared > 0)
 		ereport(NOTICE,
-				errmsg("%lld key links serve other data subjects too and were kept", (long long) erasure->shared),
-				errdetail("%lld rows of the data subjects were deleted instead.", (long long) erasure->deleted));
+				errmsg("key links that serve other data subjects too were kept: %lld", (long long) erasure->shared),
+				errdetail("Rows of the data subjects that were deleted instead: %lld.", (long long) erasure->deleted));
 	if (shared_files > 0)
 		ereport(NOTICE,
-				errmsg("%lld key links of batch job groups serve other data subjects too and were kept",
+				errmsg("key links of batch job groups that serve other data subjects too were kept: %lld",
 					   (long long) shared_files),
 				errdetail("Values of the data subjects in files of these groups can still be decrypted."),
 				errhint("Delete them there. A key is destroyed with the last data subject it serves."));

@@ -62,6 +62,18 @@ strm_batch_check_place(const StrmBatchPlace *place, bool is_source, StrmFaults *
 		strm_database_check_target(connector, place->relation);
 }
 
+/* An error as a fault; with the detail and the hint of ours, which can be of use here, too. */
+static void
+strm_batch_check_fault(const StrmBatchPlace *place, const ErrorData *error, StrmFaults *faults)
+{
+	bool		ours = strm_errors_are_ours(error);
+	const char *detail = ours ? error->detail : NULL;
+	const char *hint = ours ? error->hint : NULL;
+
+	strm_faults_add(faults, "%s: %s%s%s%s%s", place->member, error->message, detail != NULL || hint != NULL ? "." : "",
+					detail != NULL ? psprintf(" %s", detail) : "", hint != NULL ? " " : "", hint != NULL ? hint : "");
+}
+
 /* The same, with an error as one fault more. Cancelling and the like stay errors. */
 static void
 strm_batch_check_try(const StrmBatchPlace *place, bool is_source, StrmFaults *faults)
@@ -86,7 +98,7 @@ strm_batch_check_try(const StrmBatchPlace *place, bool is_source, StrmFaults *fa
 			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
-		strm_faults_add(faults, "%s: %s", place->member, error->message);
+		strm_batch_check_fault(place, error, faults);
 		FreeErrorData(error);
 	}
 	PG_END_TRY();
