@@ -18,7 +18,7 @@ struct StrmDatabaseWriter
 	bool		local;			/* writes to this database, within the current transaction */
 };
 
-/* This database: database_local.c. from as strm_database_from() makes it. */
+/* This database: database_local_source.c, database_local_target.c. from as strm_database_from() makes it. */
 extern StrmRecordReader *strm_database_local_reader(const char *from, bool is_query,
 													const char *const *wanted, int nwanted);
 extern StrmDatabaseWriter *strm_database_local_writer(const char *relation, bool overwrite,
