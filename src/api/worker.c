@@ -15,7 +15,6 @@
 #include "utils/rel.h"
 
 #include "catalog/cache.h"
-#include "common/errors.h"
 #include "common/uuid.h"
 #include "strm_privacy.h"
 #include "worker/job_slot.h"

@@ -21,7 +21,6 @@
 
 #include "batch/run_private.h"
 #include "catalog/registry.h"
-#include "common/errors.h"
 #include "common/uuid.h"
 #include "strm_privacy.h"
 

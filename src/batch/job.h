@@ -10,8 +10,6 @@
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
 
-#include "catalog/derived_stream.h"
-#include "catalog/policy.h"
 #include "common/errors.h"
 #include "contract/contract.h"
 #include "format/record.h"

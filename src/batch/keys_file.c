@@ -19,7 +19,6 @@
 #include "utils/typcache.h"
 
 #include "batch/run_private.h"
-#include "common/errors.h"
 #include "common/secret.h"
 #include "common/uuid.h"
 #include "keys/keyset.h"

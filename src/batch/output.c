@@ -11,7 +11,6 @@
 #include "utils/timestamp.h"
 
 #include "batch/run_private.h"
-#include "common/errors.h"
 #include "contract/consent.h"
 #include "strm_privacy.h"
 #include "transform/value.h"

@@ -10,7 +10,6 @@
 #include "utils/timestamp.h"
 
 #include "batch/run_private.h"
-#include "common/errors.h"
 #include "strm_privacy.h"
 #include "transform/value.h"
 

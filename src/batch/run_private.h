@@ -13,6 +13,7 @@
 #include "utils/builtins.h"
 
 #include "batch/run.h"
+#include "catalog/policy.h"
 #include "common/bytes.h"
 #include "connect/connector.h"
 #include "connect/database.h"

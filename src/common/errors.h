@@ -1,6 +1,10 @@
 /*
  * errors.h
  *	  SQLSTATEs, one meaning each, and errors that cannot carry personal data.
+ *
+ *	  Besides the ones below, codes of the server are used in the server's own meaning, by its names: no memory, file
+ *	  descriptor or disk space (class 53), not a table or file (42809), no such table, schema or column (class 42), an
+ *	  encoding that cannot be converted (22P05), a trigger function that is not called by its trigger (class 39).
  */
 #ifndef STRM_COMMON_ERRORS_H
 #define STRM_COMMON_ERRORS_H

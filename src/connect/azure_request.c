@@ -8,7 +8,6 @@
 #include <openssl/evp.h>
 #include <time.h>
 
-#include "common/secret.h"
 #include "connect/azure.h"
 #include "crypto/base64.h"
 

@@ -266,7 +266,7 @@ strm_remote_open(const StrmConnector *connector, const StrmDatabaseLocation *loc
 	{
 		strm_remote_close(remote);
 		ereport(ERROR,
-				errcode(ERRCODE_S_R_E_PROHIBITED_SQL_STATEMENT_ATTEMPTED),
+				errcode(STRM_ERR_PRIVILEGE),
 				errmsg("a password is required, and the server of data connector \"%s\" did not ask for it", remote->name),
 				errhint("It must authenticate the user by password, or the user here must be a superuser."));
 	}

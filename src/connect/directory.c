@@ -208,7 +208,7 @@ strm_directory_source_read(StrmByteSource *self, char *buffer, Size size)
 		strm_directory_fail("read", source->path);
 	if (n == 0)
 		ereport(ERROR,
-				errcode(ERRCODE_IO_ERROR),
+				errcode(STRM_ERR_STORE),
 				errmsg("file \"%s\" of the data connector became shorter while it was read", source->path));
 	source->left -= n;
 	return n;

@@ -6,7 +6,6 @@
 
 #include <time.h>
 
-#include "common/secret.h"
 #include "connect/s3.h"
 
 #define STRM_S3_EMPTY_HASH "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

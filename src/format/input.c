@@ -9,7 +9,6 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
-#include "common/errors.h"
 #include "format/encoding.h"
 #include "format/input.h"
 #include "format/record.h"

@@ -15,7 +15,6 @@
 #include "storage/latch.h"
 
 #include "common/errors.h"
-#include "common/uuid.h"
 #include "strm_privacy.h"
 #include "worker/job_session.h"
 #include "worker/worker.h"

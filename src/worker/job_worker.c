@@ -255,7 +255,7 @@ strm_job_describe(const ErrorData *edata)
 {
 	StrmJobError error = {.sqlstate = edata->sqlerrcode};
 
-	if (edata->sqlerrcode == ERRCODE_QUERY_CANCELED)
+	if (edata->sqlerrcode == STRM_ERR_CANCELLED)
 	{
 		error = strm_job_error_cancelled();
 		if (terminated)
@@ -300,7 +300,7 @@ static void
 strm_job_fail(StrmJobWorker *worker, ErrorData *edata)
 {
 	StrmJobError error = strm_job_describe(edata);
-	bool		again = worker->running_since == 0 && edata->sqlerrcode != ERRCODE_QUERY_CANCELED;
+	bool		again = worker->running_since == 0 && edata->sqlerrcode != STRM_ERR_CANCELLED;
 	StrmJobInfo info = {0};
 
 	pqsignal(SIGINT, SIG_IGN);

@@ -59,7 +59,6 @@ typedef struct StrmLauncherDatabase
 typedef struct StrmLauncher
 {
 	HTAB	   *databases;
-	TimestampTz listed_at;
 	bool		no_room;		/* it was reported that no more workers can be started */
 } StrmLauncher;
 
@@ -111,7 +110,6 @@ strm_launcher_list(StrmLauncher *launcher)
 		if (!database->listed && !database->running && database->handle == NULL)
 			(void) hash_search(launcher->databases, &database->database, HASH_REMOVE, NULL);
 	}
-	launcher->listed_at = GetCurrentTimestamp();
 }
 
 /* Schedulers that a previous launcher started. */
