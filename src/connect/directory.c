@@ -596,7 +596,33 @@ strm_directory_exists(StrmStore *store, const char *path)
 	return found;
 }
 
-/* Here the dot-file can be taken away again. */
+/*
+ * Makes a file without a name beside path, which is gone with this process whatever becomes of that. false when the
+ * file system cannot.
+ */
+static bool
+strm_directory_check_nameless(StrmStore *store, const char *path)
+{
+	StrmDirectoryFile *directory = palloc0(sizeof(StrmDirectoryFile));
+	StrmDirectoryFile *file = palloc0(sizeof(StrmDirectoryFile));
+	const char *name;
+	bool		made;
+
+	if (!strm_directory_open_parent(store, path, true, directory, &name))
+		strm_directory_fail("create", path);
+	strm_directory_reserve_file(file);
+	made = strm_directory_keep_file(file, openat(directory->fd, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC,
+												 S_IRUSR | S_IWUSR));
+	if (!made && errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT && errno != EINVAL)
+		strm_directory_fail("create", path);
+	if (made && write(file->fd, "\n", 1) != 1)
+		strm_directory_fail("write", path);
+	strm_directory_close_file(file);
+	strm_directory_close_file(directory);
+	return made;
+}
+
+/* Here the dot-file can be taken away again, and need not have a name. */
 static void
 strm_directory_check(StrmStore *store, const char *prefix)
 {
@@ -604,6 +630,8 @@ strm_directory_check(StrmStore *store, const char *prefix)
 	char	   *path = psprintf("%s%s.strm_privacy", prefix, prefix[0] == '\0' ? "" : "/");
 	StrmByteSink *sink;
 
+	if (strm_directory_check_nameless(store, path))
+		return;
 	options.overwrite = true;
 	sink = strm_directory_write(store, path, &options);
 	strm_bytes_write(sink, "\n", 1);

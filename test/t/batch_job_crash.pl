@@ -5,6 +5,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use StrmTest;
+use Fcntl qw(O_WRONLY O_DIRECTORY);
 use Test::More;
 use Time::HiRes qw(usleep);
 
@@ -160,6 +161,19 @@ $id = queue(encrypted_data => file('old.csv', $over));
 wait_for("SELECT state = 'FINISHED' FROM strm.batch_jobs WHERE id = '$id'", 'without that it overwrites');
 wait_for('SELECT count(*) = 0 FROM strm.batch_job_intent', 'and forgets the old file');
 is(names() . ' ' . lines('old.csv'), 'old.csv taken.csv 1001', 'which is gone');
+
+# --- a process that dies while it checks a job ---------------------------------------------------------------------------
+
+SKIP:
+{
+	mkdir "$files/sub" or die $!;
+	sysopen(my $nameless, "$files/sub", O_WRONLY | O_DIRECTORY | 020000000) or skip 'the file system has no files without names', 1;
+	utime 1_000_000_000, 1_000_000_000, "$files/sub" or die $!;
+	value('BEGIN; SELECT strm.create_batch_job(' . job(encrypted_data => file('sub/a.csv')) . '); ROLLBACK');
+	value('BEGIN; SELECT strm.create_batch_job(' . job(encrypted_data => file('a.csv', ', "path_prefix": "sub"')) . '); ROLLBACK');
+	is((stat "$files/sub")[9], 1_000_000_000, 'a check whether files can be written makes none that could be left behind');
+	rmdir "$files/sub" or die $!;
+}
 
 # --- a client that dies ------------------------------------------------------------------------------------------------
 
