@@ -7,7 +7,6 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use StrmTest;
 use Test::More;
-use Time::HiRes qw(usleep);
 
 my $root = PostgreSQL::Test::Utils::tempdir();
 my $dir = "$root/d";
@@ -325,34 +324,6 @@ put('big.csv', $big);
 
 value(q{SELECT strm.archive_data_contract('acme/person/1.0.0')});
 fails(job('whole.csv', encrypted_data => { target => file('h2.csv') }), qr/(22023|55000).*active/s, 'an archived contract takes no records');
-
-# --- real data ---------------------------------------------------------------------------------------------------------
-
-SKIP:
-{
-	my $file = strm_shared_file('online_retail.csv.xz');
-	skip 'there is no shared/data/online_retail.csv.xz', 6 if !defined $file;
-	strm_contract($node, 'acme/retail/1.0.0',
-		[ [ 'CustomerID', 'STRING', 1 ], [ 'InvoiceNo', 'STRING' ], [ 'StockCode', 'STRING' ], [ 'Description', 'STRING' ], [ 'Quantity', 'INTEGER' ], [ 'InvoiceDate', 'STRING' ], [ 'UnitPrice', 'FLOAT' ], [ 'Country', 'STRING', 2 ] ],
-		'"dataSubjectField": "CustomerID"');
-	system("xz -dc '$file' > '$dir/retail.csv'") == 0 or die 'xz';
-	succeeds({ source_data => file('retail.csv'), data_contract_ref => 'acme/retail/1.0.0',
-		consent => { default_consent_levels => [1], consent_level_extractor => { field => 'Country', field_patterns => { 'United Kingdom' => { consent_levels => [ 1, 2 ] } } } },
-		encryption => { timestamp_config => { field => 'InvoiceDate', format => 'yyyy-MM-dd HH:mm:ss', default_time_zone => { id => 'Europe/Amsterdam' } } },
-		encrypted_data => { target => file('retail-enc.csv') }, encryption_keys_data => { target => file('retail-keys.csv') },
-		derived_data => [ derived(file('retail-1.csv'), [1]), derived(file('retail-12.csv'), [ 1, 2 ]) ] }, 'Online Retail');
-	is(scalar(() = get('retail-keys.csv') =~ /\r\n/g), 1 + 19573, '19,573 keys');
-	my $columns = 'invoiceno text, stockcode text, description text, quantity text, invoicedate text, unitprice text, customerid text, country text';
-	my $derived = 'customerid text, invoiceno text, stockcode text, description text, quantity text, invoicedate text, unitprice text, country text, ref text, nonce text, ts text, link uuid, billing text, levels text';
-	value("CREATE TABLE retail ($columns); COPY retail FROM '$dir/retail.csv' (FORMAT csv, HEADER, FORCE_NOT_NULL (customerid, description));"
-		. join '', map { "CREATE TABLE \"$_\" ($derived); COPY \"$_\" FROM '$dir/$_.csv' (FORMAT csv, HEADER, FORCE_NOT_NULL (customerid));" } 'retail-enc', 'retail-1', 'retail-12');
-	my $all = 'customerid, invoiceno, stockcode, description, quantity, invoicedate, unitprice';
-	is(value(qq{SELECT count(*) FROM (SELECT $all FROM "retail-1" EXCEPT ALL SELECT $all FROM retail) AS d}) . '/' . value('SELECT count(*) FROM "retail-1"'), '0/541909', 'derived values equal the source');
-	is(value(qq{SELECT count(*) FROM (SELECT $all, country FROM "retail-12" EXCEPT ALL SELECT $all, country FROM retail) AS d}) . '/' . value('SELECT count(*) FROM "retail-12"'),
-		'0/' . value(q{SELECT count(*) FROM retail WHERE country = 'United Kingdom'}), 'and only consenting ones are there');
-	is(value(q{SELECT count(*) FROM "retail-enc" WHERE customerid !~ '^A[Q-f][A-Za-z0-9+/]{26,}=*$' OR country !~ '^A[Q-f][A-Za-z0-9+/]{26,}=*$'}), 0, 'no personal value in clear');
-	is(value('SELECT count(DISTINCT link) FROM "retail-enc"'), 19573, 'as many key links');
-}
 
 $node->stop;
 done_testing();

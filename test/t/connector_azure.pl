@@ -12,55 +12,20 @@ use MIME::Base64 qw(encode_base64 decode_base64);
 use POSIX qw(strftime _exit);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use StrmPartners;
 use StrmTest;
 use Test::More;
 
-my $version = '3.37.0';
-my $account = 'devstoreaccount1';
-my $key = 'Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==';
+my ($account, $key) = ($azure_account, $azure_key);
 my $secret = 'client~secret+with/odd=characters';
 my $root = PostgreSQL::Test::Utils::tempdir();
-my @children;
-END { my $status = $?; kill 'KILL', @children if @children; waitpid $_, 0 for @children; $? = $status }
 
 # --- Azurite ---
-sub azurite
-{
-	my $dir = $ENV{STRM_AZURITE} // "/var/tmp/strm-privacy-azurite-$version-$>";
-	my $program = "$dir/node_modules/.bin/azurite-blob";
-	return $program if -x $program && (-o $dir || defined $ENV{STRM_AZURITE});
-	return undef if system('npm --version >/dev/null 2>&1') != 0;
-	mkdir $dir, 0700;
-	return undef if !-o $dir;
-	system("cd '$dir' && HOME='$dir' npm install --no-fund --no-audit --silent azurite\@$version >'$dir/npm.log' 2>&1");
-	return -x $program ? $program : undef;
-}
-my $azurite = azurite();
-plan skip_all => 'there is no Azurite, and no npm that could install it' if !defined $azurite;
+my $store_port = strm_azurite($root);
+plan skip_all => 'there is no Azurite, and no npm that could install it' if !defined $store_port;
 
-sub start { my (@command) = @_; my $pid = fork // die $!; if (!$pid) { open STDOUT, '>', "$root/azurite.log"; open STDERR, '>&', \*STDOUT; exec @command or _exit 1 } push @children, $pid; return }
-sub listening { my ($port) = @_; for (1 .. 300) { my $s = IO::Socket::INET->new("127.0.0.1:$port") and return 1; select undef, undef, undef, 0.1 } return 0 }
-
-my $store_port = PostgreSQL::Test::Cluster::get_free_port();
 my $port = PostgreSQL::Test::Cluster::get_free_port();
-mkdir "$root/blobs";
-start($azurite, '--blobHost', '127.0.0.1', '--blobPort', $store_port, '--location', "$root/blobs", '--silent');
-ok(listening($store_port), 'Azurite listens');
-
-# A request signed with the account's key, straight to Azurite.
-sub blob
-{
-	my ($method, $path, $query, $body, %header) = @_;
-	my $size = defined $body && length $body ? length $body : '';
-	%header = (%header, 'x-ms-date' => strftime('%a, %d %b %Y %H:%M:%S GMT', gmtime), 'x-ms-version' => '2021-12-02');
-	my $canonical = join '', map { "\n$_" } map { s/=/:/r } sort grep { length } split /&/, $query;
-	my $text = join("\n", $method, '', '', $size, '', $size ? 'application/octet-stream' : '', ('') x 6) . "\n" .
-		join('', map { "$_:$header{$_}\n" } sort keys %header) . "/$account/$account/$path$canonical";
-	$header{authorization} = "SharedKey $account:" . encode_base64(hmac_sha256($text, decode_base64($key)), '');
-	$header{'content-type'} = 'application/octet-stream' if $size;
-	return HTTP::Tiny->new->request($method, "http://127.0.0.1:$store_port/$account/$path" . ($query ? "?$query" : ''),
-		{ headers => \%header, content => $body // '' });
-}
+sub blob { return strm_azure_request($store_port, @_) }
 sub put_blob { my ($path, $body) = @_; return blob('PUT', "box/$path", '', $body, 'x-ms-blob-type' => 'BlockBlob')->{status} }
 sub get_blob { my ($path) = @_; my $r = blob('GET', "box/$path", ''); return $r->{success} ? $r->{content} : $r->{status} }
 
@@ -73,7 +38,6 @@ sub sas
 	my $sig = encode_base64(hmac_sha256($text, decode_base64($key)), '') =~ s/([^A-Za-z0-9])/sprintf '%%%02X', ord $1/ger;
 	return "sv=2021-12-02&sr=c&se=" . ($end =~ s/:/%3A/gr) . "&sp=$rights&sig=$sig";
 }
-is(blob('PUT', 'box', 'restype=container')->{status}, 201, 'there is a container');
 
 # --- a proxy that misbehaves as the file mode says: "<what> <pattern of the request> <how many times>" ---
 sub mode { my ($mode) = @_; open my $out, '>', "$root/mode.new" or die $!; print $out $mode // 'none'; close $out; rename "$root/mode.new", "$root/mode"; unlink "$root/requests"; return }
@@ -150,23 +114,18 @@ sub serve
 }
 mode();
 append_to_file("$root/token", '0 0');
-{
-	my $pid = fork // die $!;
-	if (!$pid)
+strm_start(undef, sub {
+	$SIG{PIPE} = 'IGNORE';
+	my $listen = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $port, Listen => 20, ReuseAddr => 1) or _exit 1;
+	$SIG{CHLD} = 'IGNORE';
+	while (1)
 	{
-		$SIG{PIPE} = 'IGNORE';
-		my $listen = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $port, Listen => 20, ReuseAddr => 1) or _exit 1;
-		$SIG{CHLD} = 'IGNORE';
-		while (1)
-		{
-			my $client = $listen->accept or next;
-			if (!fork) { $client->autoflush(1); serve($client); close $client; _exit 0 }
-			close $client;
-		}
+		my $client = $listen->accept or next;
+		if (!fork) { $client->autoflush(1); serve($client); close $client; _exit 0 }
+		close $client;
 	}
-	push @children, $pid;
-}
-ok(listening($port), 'so does the proxy');
+});
+ok(strm_listening($port), 'so does the proxy');
 
 # --- the server ---
 my $node = strm_node('azure', conf => "fsync = off\nstrm_privacy.connector_directory = '$root'\nlog_min_messages = debug1\nlog_statement = none\n");

@@ -3,22 +3,14 @@ use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use StrmPartners;
 use StrmTest;
 use Test::More;
 
 my $base = PostgreSQL::Test::Utils::tempdir();
 
 # --- the other server: passwords over TCP, and TLS with a certificate of an authority of our own ---
-my $shop = PostgreSQL::Test::Cluster->new('shop');
-$shop->init(extra => [ '--encoding=UTF8', '--locale=C.UTF-8' ]);
-my $tls = system("cd '$base' && openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.crt >/dev/null 2>&1"
-	  . " && openssl req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout server.key -out server.csr >/dev/null 2>&1"
-	  . " && openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -out server.crt >/dev/null 2>&1"
-	  . " && chmod 600 server.key") == 0;
-$shop->append_conf('postgresql.conf', "listen_addresses = '127.0.0.1'\n" . ($tls ? "ssl = on\nssl_cert_file = '$base/server.crt'\nssl_key_file = '$base/server.key'\n" : ''));
-unlink $shop->data_dir . '/pg_hba.conf';
-$shop->append_conf('pg_hba.conf', "local all all trust\nhost all free 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n");
-$shop->start;
+my ($shop, $tls) = strm_password_server('shop', $base);
 my $port = $shop->port;
 $shop->safe_psql('postgres', $_) for "CREATE ROLE app LOGIN PASSWORD 'open sesame'", 'CREATE ROLE free LOGIN', 'CREATE DATABASE shop OWNER app';
 $shop->safe_psql('shop', <<'SQL');

@@ -2,16 +2,14 @@
 # starts them), and against one that misbehaves in every way that we know of (test/partners/bad_store.py).
 use strict;
 use warnings;
-use FindBin;
 use HTTP::Tiny;
 use JSON::PP;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use StrmPartners;
 use StrmTest;
 use Test::More;
-use Time::HiRes qw(usleep);
 
-my $python = (grep { -x } map { "$_/python3" } '/usr/bin', split /:/, $ENV{PATH})[0];
 plan(skip_all => 'there is no python3') if !defined $python;
 
 my $json = JSON::PP->new->utf8->canonical;
@@ -33,36 +31,9 @@ strm_contract($node, 'acme/visit/1.0.0', [ [ 'id', 'STRING', 1 ], [ 'at', 'STRIN
 
 # --- what the tests are made of ---
 
-sub start_store
-{
-	my ($name, @args) = @_;
-	my $file = "$root/$name.port";
-	my $pid = fork // die $!;
-	if (!$pid)
-	{
-		open STDOUT, '>', "$root/$name.log" or die $!;
-		open STDERR, '>&', \*STDOUT or die $!;
-		exec $python, "$FindBin::Bin/../partners/bad_store.py", $file, @args or die $!;
-	}
-	for (1 .. 200) { last if -e $file; usleep(50_000) }
-	chomp(my $port = -e $file ? slurp_file($file) : die "the store does not start: " . slurp_file("$root/$name.log"));
-	return ($pid, $port);
-}
-
-# A PEM of a new private key, and what the misbehaving store needs to know of it.
-sub rsa_key
-{
-	my ($name) = @_;
-	system("openssl genrsa -out $root/$name.pem 2048 2>/dev/null") == 0 or die 'there is no openssl';
-	my ($modulus) = `openssl rsa -in $root/$name.pem -noout -modulus 2>/dev/null` =~ /=(\w+)/;
-	return (slurp_file("$root/$name.pem"), "$modulus:10001");
-}
-
-my ($pem, $public) = rsa_key('account');
-my ($other_pem) = rsa_key('other');
-my ($store, $port) = start_store('store', $public);
-my @stores = ($store);
-END { my $status = $?; kill 'KILL', @stores if @stores; $? = $status }
+my ($pem, $public) = strm_rsa_key($root, 'account');
+my ($other_pem) = strm_rsa_key($root, 'other');
+my ($store, $port) = strm_bad_store($root, 'store', $public);
 my $control = "http://127.0.0.1:$port/-";
 
 sub put_object { my ($path, $content) = @_; my $r = $http->put("$control/object/$path", { content => $content }); die $r->{status} if !$r->{success}; return }
@@ -195,10 +166,10 @@ ok(!-e "$dir/canceled.csv", 'and leaves nothing');
 put_object('cold/stallget/long.csv', rows(90_000));
 my $queued = $json->encode(job(place('bad', 'stallget/long.csv'), place('bad', 'good/died.csv')));
 my $id = $node->safe_psql('postgres', "SELECT strm.create_batch_job(\$job\$$queued\$job\$)");
-for (1 .. 300) { last if uploads(); usleep(50_000) }
+strm_wait(sub { uploads() });
 is(uploads(), 1, 'an upload is open');
 kill 'KILL', $node->safe_psql('postgres', "SELECT pid FROM strm.workers WHERE kind = 'job' AND what LIKE '%$id'");
-for (1 .. 900) { last if !uploads(); usleep(50_000) }
+strm_wait(sub { !uploads() });
 leaves_nothing('a worker that was killed', 'good/died.csv');
 ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM strm.batch_job_intent"), 'and nothing is left to be done');
 is($node->safe_psql('postgres', "SELECT state FROM strm.batch_job WHERE id = '$id'"), 'ERROR', 'the job has failed');
@@ -220,8 +191,7 @@ like(connector('faults', 's3', { bucketName => 'C', region => 'a b', serverSideE
 # --- TLS ---
 
 system("cd $root && openssl req -x509 -newkey rsa:2048 -nodes -keyout tls.key -out ca.pem -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost 2>/dev/null && cat ca.pem tls.key >tls.pem") == 0 or die 'openssl';
-my ($tls, $tls_port) = start_store('tls', '', "$root/tls.pem");
-push @stores, $tls;
+my ($tls, $tls_port) = strm_bad_store($root, 'tls', '', "$root/tls.pem");
 connector('tls', 's3', { bucketName => 'cold', endpoint => "https://localhost:$tls_port" }, key('K', 'S'));
 connector('tls-name', 's3', { bucketName => 'cold', endpoint => "https://127.0.0.1:$tls_port" }, key('K', 'S'));
 fails('a certificate that nobody vouches for is refused', qr/certificate/is, $small, place('tls', 'x.csv'));

@@ -7,25 +7,9 @@ use lib $FindBin::Bin;
 use MIME::Base64;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use StrmPartners;
 use StrmTest;
 use Test::More;
-
-my $cache = PostgreSQL::Test::Utils::tempdir();
-$ENV{STRM_CLIENTS_CACHE} //= $cache;
-
-# Gives lines of keyset, tab, ciphertext to Tink. Its answers, one per line; undef and the reason where there is no Tink.
-sub tink
-{
-	my ($input) = @_;
-	my ($in, $out, $err) = ("$cache/in", "$cache/out", "$cache/err");
-	append_to_file($in, $input);
-	my $status = system("\"$FindBin::Bin/../clients/tink\" <\"$in\" >\"$out\" 2>\"$err\"") >> 8;
-	my ($answers, $reason) = (slurp_file($out), slurp_file($err));
-	unlink $in, $out, $err;
-	return (undef, $reason =~ s/\s+/ /gr) if $status == 77;
-	die "tink: $reason" if $status != 0;
-	return split /\n/, $answers;
-}
 
 my $files = PostgreSQL::Test::Utils::tempdir();
 chmod 0700, $files;
@@ -61,7 +45,7 @@ sub decrypts
 	my ($what, @rows) = @_;
   SKIP:
 	{
-		my ($first, @answers) = tink(join('', map { "$_->[0]\t$_->[1]\n" } @rows));
+		my ($first, @answers) = strm_tink(join('', map { "$_->[0]\t$_->[1]\n" } @rows));
 		skip("no Tink library: $answers[0]", 2) if !defined $first;
 		unshift @answers, $first;
 		my @plain = grep { $answers[$_] =~ /^\Q$rows[$_][2]\E\t/ } 0 .. $#rows;
@@ -80,7 +64,7 @@ SKIP:
 	my ($other) = grep { $_->[0] ne $keyset } @rows;
 	my $bytes = decode_base64($cipher);
 	substr($bytes, -1) ^= "\x01";
-	my ($first, $second) = tink("$other->[0]\t$cipher\n$keyset\t" . encode_base64($bytes, '') . "\n");
+	my ($first, $second) = strm_tink("$other->[0]\t$cipher\n$keyset\t" . encode_base64($bytes, '') . "\n");
 	skip("no Tink library: $second", 1) if !defined $first;
 	is("$first $second", 'refused refused', 'another key or another ciphertext is refused');
 }
