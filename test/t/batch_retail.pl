@@ -260,7 +260,7 @@ SKIP:
 	strm_s3_request($ENV{STRM_MOTO}, @key, 'DELETE', "cold/$folder/$_.csv") for 'retail', @outputs;
 }
 
-# The kind of storage that radosgw has here loses the parts of multipart uploads (docs/connectors.md), so each output must be of one part:
+# radosgw takes single requests only with the storage that it has here (see test/partners/object_stores), so each output must be of one part:
 # the first rows, whose outputs are the beginnings of those of all rows.
 SKIP:
 {
