@@ -87,7 +87,7 @@ sub is_undone
 {
 	my ($id) = @_;
 	wait_for("SELECT state = 'ERROR' AND sqlstate = '57P02' FROM strm.batch_jobs WHERE id = '$id'", 'the job is in error');
-	wait_for('SELECT count(*) = 0 FROM strm.batch_job_intent', 'what it left is taken away');
+	wait_for("SELECT count(*) = 0 FROM strm.batch_job_intent WHERE job_id = '$id'", 'what it left is taken away');
 	return;
 }
 sub lines { my ($name) = @_; return scalar(() = get($name) =~ /\r\n/g) }
