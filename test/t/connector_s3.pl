@@ -133,7 +133,7 @@ my %errors = (
 	hugeerror => qr/could not look for "hugeerror\/small.csv" of data connector "bad": the answer is too large$/m,
 	garbage => qr/could not look for "garbage\/small.csv" of data connector "bad": .*HTTP/,
 	down => qr/the store answered 503( ServiceUnavailable)?$/m,
-	leak => qr/the store answered 403$/m,
+	leak => qr/the store answered 403\. Check the data connector's credentials, and what they are allowed\.$/m,
 	stall => qr/the server does not answer any more/,
 );
 for my $mischief (sort keys %errors)
