@@ -20,6 +20,7 @@
 #include "utils/timestamp.h"
 
 #include "batch/run_private.h"
+#include "catalog/cache.h"
 #include "catalog/registry.h"
 #include "common/uuid.h"
 #include "strm_privacy.h"
@@ -87,11 +88,14 @@ strm_batch_intent_note(void *arg, const char *detail)
 		strm_batch_run_commit(run);
 }
 
+/* Nothing is to be done when the extension has been dropped meanwhile, and all intents with it. */
 static void
 strm_batch_intent_delete(const pg_uuid_t *intent)
 {
 	StrmRegistryArgs args = {0};
 
+	if (!strm_catalog_complete())
+		return;
 	strm_registry_add(&args, UUIDOID, UUIDPGetDatum(intent), false);
 	(void) strm_registry_execute("DELETE FROM strm.batch_job_intent WHERE id = $1", STRM_REGISTRY_ARGS(&args));
 }

@@ -281,13 +281,20 @@ strm_job_describe(const ErrorData *edata)
 	return error;
 }
 
-/* Takes away what the run had written, in a transaction of its own. */
+/*
+ * Takes away what the run had written, in a transaction of its own; also when DROP EXTENSION has taken the intents
+ * away: nobody else would do it then.
+ */
 static void
 strm_job_discard(StrmJobWorker *worker)
 {
 	if (worker->run == NULL)
 		return;
-	strm_job_begin();
+	if (!strm_worker_begin_transaction())
+	{
+		StartTransactionCommand();
+		PushActiveSnapshot(GetTransactionSnapshot());
+	}
 	strm_batch_run_discard(worker->run);
 	strm_worker_end_transaction();
 }
@@ -310,10 +317,12 @@ strm_job_fail(StrmJobWorker *worker, ErrorData *edata)
 	strm_job_discard(worker);
 
 	strm_job_slot_own(&info);
-	strm_job_begin();
-	(void) strm_job_state_move(&worker->id, STRM_JOB_ACTIVE, again ? STRM_JOB_ERROR_STARTING : STRM_JOB_ERROR, 0,
-							   &info.progress, &error);
-	strm_worker_end_transaction();
+	if (strm_worker_begin_transaction())
+	{
+		(void) strm_job_state_move(&worker->id, STRM_JOB_ACTIVE, again ? STRM_JOB_ERROR_STARTING : STRM_JOB_ERROR, 0,
+								   &info.progress, &error);
+		strm_worker_end_transaction();
+	}
 	ereport(LOG,
 			errcode(error.sqlstate),
 			errmsg("batch job %s failed: %s", strm_uuid_text(&worker->id), error.message),

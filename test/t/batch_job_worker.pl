@@ -245,6 +245,22 @@ like(outcome($id), qr/^ERROR\|P0001\|./, 'the error is kept');
 is($node->safe_psql('postgres', "SELECT count(*) FROM strm.batch_job_state s WHERE s::text LIKE '%Pietersen%'"), 0, 'the value is not');
 unlike(slurp_file($node->logfile), qr/Jan Pietersen/, 'nor is it in the log');
 
+# --- DROP EXTENSION while a job runs that commits as it goes ---
+$before = files();
+append_to_file("$files/long.csv", "session,at\n" . join('', map { "$_,2024-03-01 12:00:00\n" } 1 .. 400_000));
+$node->safe_psql('postgres', 'CREATE DATABASE dropped');
+$node->safe_psql('dropped', q{CREATE EXTENSION strm_privacy; SELECT strm.create_data_connector('files', 'directory', '{}')});
+strm_contract($node, 'acme/visits/1.0.0', [ [ 'session', 'STRING', undef ] ], undef, 'dropped');
+my $long = $node->safe_psql('dropped', 'SELECT strm.create_batch_job(' . ($from_file =~ s/in\.csv/long.csv/r) . ')');
+ok($node->poll_query_until('dropped', "SELECT row_count > 0 FROM strm.batch_jobs WHERE id = '$long'"), 'a job runs');
+like(files(), qr/\.late\.csv\.\S*tmp/, 'there is a temporary file');
+$node->safe_psql('dropped', 'DROP EXTENSION strm_privacy');
+ok($node->poll_query_until('dropped', "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type LIKE 'strm_privacy%' AND datname = 'dropped'"),
+	'DROP EXTENSION ends it');
+unlink "$files/long.csv";
+is(files(), $before, 'it takes away what it had written');
+like(slurp_file($node->logfile), qr/batch job $long failed: the extension was dropped while the batch job ran/, 'the log says so');
+
 # --- how long jobs are kept ---
 my $kept = $node->safe_psql('postgres', "SELECT count(*) - 2 FROM strm.batch_jobs");
 $node->safe_psql('postgres', <<SQL);
