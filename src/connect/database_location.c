@@ -69,7 +69,7 @@ strm_database_location_uri(const char *uri, StrmDatabaseLocation *location, Strm
 	if (strncmp(uri, "postgresql://", 13) != 0 && strncmp(uri, "postgres://", 11) != 0)
 	{
 		strm_faults_add(faults,
-						"the location's URI must begin with postgresql:// (or, as jdbcUri, jdbc:postgresql://)");
+						"the location's URI must begin with postgresql:// or jdbc:postgresql://");
 		return;
 	}
 	options = PQconninfoParse(uri, NULL);
@@ -175,7 +175,9 @@ strm_database_location(const StrmConnector *connector, StrmDatabaseLocation *loc
 	if (uri != NULL && jdbc != NULL)
 		strm_faults_add(faults, "the location must have uri or jdbcUri, not both");
 	if (jdbc != NULL)
-		uri = strncmp(jdbc, STRM_JDBC_PREFIX, strlen(STRM_JDBC_PREFIX)) == 0 ? jdbc + strlen(STRM_JDBC_PREFIX) : jdbc;
+		uri = jdbc;
+	if (uri != NULL && strncmp(uri, STRM_JDBC_PREFIX, strlen(STRM_JDBC_PREFIX)) == 0)
+		uri += strlen(STRM_JDBC_PREFIX);
 	location->remote = uri != NULL;
 	if (uri != NULL)
 	{

@@ -313,6 +313,8 @@ class Handler(BaseHTTPRequestHandler):
             body = "\n".join(map(json.dumps, requests)).encode()
         elif what == "uploads":
             body = str(len(uploads)).encode()
+        elif what == "headers" and name in objects:
+            body = json.dumps(objects[name][1], sort_keys=True).encode()
         elif what == "object" and self.command == "PUT":
             self.keep(name, body, {})
             body = b""

@@ -68,7 +68,7 @@ SELECT is(faults_of('database', '{"uri": "postgresql://u:sesame@h/d?sslmode=disa
 ;
 SELECT is(faults_of('database', location, '{"username": "u", "password": "p"}'), fault, location ->> 'uri')
   FROM (VALUES
-    ('{"uri": "mysql://h/d"}'::jsonb, 'the location''s URI must begin with postgresql:// (or, as jdbcUri, jdbc:postgresql://)'),
+    ('{"uri": "mysql://h/d"}'::jsonb, 'the location''s URI must begin with postgresql:// or jdbc:postgresql://'),
     ('{"uri": "postgresql://h/d?nonsense=1"}', 'the location''s URI is not valid, or has a parameter that libpq does not know'),
     ('{"uri": "postgresql:///d"}', 'the location''s URI must name a host'),
     ('{"uri": "postgresql://%2Fvar%2Frun/d"}', 'the location''s URI must name a host, not a socket'),
@@ -89,6 +89,7 @@ SELECT is(faults_of('database', location, credentials), NULL, location::text)
     ('{"uri": "postgresql://u@h:5433/d?application_name=x"}', '{"password": "p"}'),
     ('{"jdbcUri": "jdbc:postgresql://h/d?ssl=true"}', '{"username": "u", "password": "p"}'),
     ('{"jdbc_uri": "jdbc:postgresql://h/d?user=u"}', '{"password": "p"}'),
+    ('{"uri": "jdbc:postgresql://h/d?ssl=true"}', '{"username": "u", "password": "p"}'),
     ('{"uri": "postgresql://localhost/d?sslmode=disable"}', '{"username": "u", "password": "p"}')
   ) AS v (location, credentials);
 

@@ -38,6 +38,7 @@ my $control = "http://127.0.0.1:$port/-";
 
 sub put_object { my ($path, $content) = @_; my $r = $http->put("$control/object/$path", { content => $content }); die $r->{status} if !$r->{success}; return }
 sub get_object { my ($path) = @_; my $r = $http->get("$control/object/$path"); return $r->{success} ? $r->{content} : undef }
+sub headers_of { my ($path) = @_; my $h = $json->decode($http->get("$control/headers/$path")->{content}); return join ' ', map { lc($_) . "=$h->{$_}" } sort grep { /server.side/i } keys %$h }
 sub uploads { return 0 + $http->get("$control/uploads")->{content} }
 sub requests { my ($pattern) = @_; return scalar grep { /$pattern/ } split /\n/, $http->get("$control/requests")->{content} }
 
@@ -108,6 +109,16 @@ for my $mischief (qw(good 503 500 cutput lostput lostcomplete error200 region un
 	same_object("cold/$mischief/big.csv", 'big', "$mischief: the object of parts is what it should be");
 }
 is(uploads(), 0, 'no upload is left open');
+is(headers_of('cold/good/big.csv'), '', 'nothing is said about encryption at rest when nobody asks for it');
+is(connector('sse', 's3', { bucketName => 'sealed', endpoint => "http://127.0.0.1:$port", serverSideEncryption => 'AES256' }, key('KEY', 'planted-secret')), '', 'a connector that asks for encryption at rest');
+is(connector('kms', 's3', { bucketName => 'sealed', endpoint => "http://127.0.0.1:$port", serverSideEncryption => 'aws:kms', kmsKeyId => 'alias/ours' }, key('KEY', 'planted-secret')), '', 'and one with a key');
+for my $case ([ $small, 'small' ], [ $big, 'big' ])
+{
+	my ($source, $size) = @$case;
+	succeeds("$size: written with encryption at rest", $source, place($_, "good/$_-$size.csv")) for 'sse', 'kms';
+	is(headers_of("sealed/good/sse-$size.csv"), 'x_amz_server_side_encryption=AES256', "$size: it is asked of the store");
+	is(headers_of("sealed/good/kms-$size.csv"), 'x_amz_server_side_encryption=aws:kms x_amz_server_side_encryption_aws_kms_key_id=alias/ours', "$size: with the key");
+}
 succeeds('an object is replaced when that is asked for', $small, place('bad', 'good/big.csv', overwrite => JSON::PP::true));
 same_object('cold/good/big.csv', 'small', 'and then it is the new one');
 cmp_ok(requests(qr/"PUT", "\/cold\/cutput\/big.csv\?partNumber=1/), '==', 2, 'only the part that broke is sent again');
