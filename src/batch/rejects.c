@@ -68,9 +68,12 @@ strm_batch_reject(StrmBatchRun *run)
 	if (run->rejects != NULL)
 		strm_batch_reject_list(run, run->rejects->writer);
 	if (run->counts.rejected > (uint64) run->job->max_rejects)
+	{
+		run->counts.bytes = run->reader->bytes;
 		strm_ereport_private(errcode(STRM_ERR_VALIDATION),
 							 errmsg("the batch job rejected " UINT64_FORMAT " of " UINT64_FORMAT " records, and max_rejects allows " INT64_FORMAT,
 									run->counts.rejected, run->counts.rows, run->job->max_rejects),
 							 errdetail("%s", run->first_reject),
 							 errhint("Correct the source, or set max_rejects, and rejects to list what is rejected."));
+	}
 }

@@ -374,6 +374,8 @@ strm_batch_run_discard(StrmBatchRun *run)
 {
 	MemoryContext old = MemoryContextSwitchTo(run->cxt);
 
+	/* how far it came belongs to the job's last state */
+	run->hooks->progress(run->hooks->arg, &run->counts);
 	for (int i = 0; i < run->noutputs; i++)
 	{
 		StrmBatchOutput *output = &run->outputs[i];

@@ -166,6 +166,7 @@ unlike($error, qr/$secret/, 'the error holds no value');
 is(files(), $before, 'nothing is published, nothing left');
 fails(job('bad.csv', %bad, max_rejects => 3), qr/rejected 4 of 5 records, and max_rejects allows 3/, 'more bad records than allowed');
 is(files(), $before, 'nothing is left again');
+is(value(q{SELECT row_count, rejected_count, byte_count > 0 FROM strm.batch_jobs WHERE state = 'ERROR' ORDER BY created_at DESC LIMIT 1}), '5|4|t', 'how far it came is told, too');
 succeeds(job('bad.csv', %bad, max_rejects => 4), 'as many bad records as allowed');
 is(scalar(() = get('bad-enc.csv') =~ /\r\n/g), 3, 'the good ones are there');
 unlike(get('rejects.csv'), qr/$secret/, 'rejects hold no value');
