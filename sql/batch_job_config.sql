@@ -130,6 +130,9 @@ SELECT config_faults(jsonb_set(job, '{encryption,batch_job_group_id}', to_jsonb(
 SELECT config_faults(jsonb_set(jsonb_set(job, '{encryption_keys_data}', job -> 'encrypted_data'), '{rejects}',
     jsonb_build_object('target', job -> 'source_data'))) AS fault FROM config_job;
 SELECT config_faults(jsonb_set(job, '{encrypted_data}', '{"target": {"table": "Public.Config_Job"}}')) AS fault FROM config_new;
+-- Also when only one of the names has a schema, and whether the table exists or not.
+SELECT config_faults(jsonb_set(job, '{encrypted_data}', jsonb_build_object('target', jsonb_build_object('table', name)))) AS fault
+  FROM config_new, unnest('{config_job,public.config_out,config_other}'::text[]) AS name;
 
 -- Masks.
 SELECT config_faults(jsonb_set(job, '{derived_data,1,masked_fields,field_patterns}', patterns)) AS fault

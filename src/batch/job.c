@@ -7,8 +7,12 @@
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
+#include "nodes/makefuncs.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/varlena.h"
 
 #include "batch/job_private.h"
 #include "catalog/contract.h"
@@ -254,15 +258,47 @@ strm_batch_read_outputs(StrmBatchReading *reading, const StrmMember *members)
 						 "the job would write nothing");
 }
 
-/* Are both the same file or table? A table's name may be qualified in one place and not in the other: not noticed. */
+/* The name, with its schema, of the table of this database that relation means, or that a new table would get. */
+static const char *
+strm_batch_full_name(const char *relation)
+{
+	List	   *names;
+	Oid			relid;
+	Oid			schema;
+
+	if (!SplitIdentifierString(pstrdup(relation), '.', &names) || list_length(names) != 1)
+		return relation;
+	relid = RangeVarGetRelid(makeRangeVar(NULL, linitial(names), -1), NoLock, true);
+	if (OidIsValid(relid))
+		schema = get_rel_namespace(relid);
+	else
+	{
+		List	   *path = fetch_search_path(false);
+
+		schema = path == NIL ? InvalidOid : linitial_oid(path);
+	}
+	if (!OidIsValid(schema))
+		return relation;
+	return quote_qualified_identifier(get_namespace_name(schema), linitial(names));
+}
+
+/*
+ * Are both the same file or table? Only of this database it is known what a name without a schema means, and not that a
+ * connector leads to this database.
+ */
 static bool
 strm_batch_same_place(const StrmBatchPlace *a, const StrmBatchPlace *b)
 {
 	if ((a->connector == NULL) != (b->connector == NULL) ||
 		(a->connector != NULL && strcmp(a->connector, b->connector) != 0))
 		return false;
-	return (a->path != NULL && b->path != NULL && strcmp(a->path, b->path) == 0) ||
-		(a->relation != NULL && b->relation != NULL && strcmp(a->relation, b->relation) == 0);
+	if (a->path != NULL && b->path != NULL)
+		return strcmp(a->path, b->path) == 0;
+	if (a->relation == NULL || b->relation == NULL)
+		return false;
+	if (a->connector != NULL)
+		return strcmp(a->relation, b->relation) == 0;
+	return strcmp(strm_batch_full_name(a->relation), strm_batch_full_name(b->relation)) == 0;
 }
 
 /* No two outputs are in the same place, and none is in the source's. */
