@@ -77,7 +77,7 @@ strm_batch_job_store(const pg_uuid_t *id, Jsonb *document, bool synchronous)
 	bool		of_stream;
 	pg_uuid_t	group;
 
-	if (seeds != NULL)
+	if (strm_batch_job_names_seed(document))
 		strm_statement_hide();
 	strm_batch_job_check(document);
 	job = strm_batch_job_parse(stored, seeds);

@@ -97,6 +97,9 @@ extern StrmBatchJob *strm_batch_job_read(Jsonb *document, Jsonb *seeds, StrmFaul
  */
 extern Jsonb *strm_batch_job_take_seeds(Jsonb *document, Jsonb **seeds);
 
+/* Does the document give a seed, be it where none is looked for? Then the statement that has it is hidden. */
+extern bool strm_batch_job_names_seed(Jsonb *document);
+
 /*
  * Consent levels of a record, normal (sorted, unique): a mapping's; without mappings what the text says ("1", "[1,2]");
  * else the defaults. value NULL: the field is missing or null. Never raises. The result is consent's own or in the

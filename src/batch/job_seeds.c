@@ -165,3 +165,19 @@ strm_batch_job_take_seeds(Jsonb *document, Jsonb **seeds)
 		document = strm_batch_remove_seed(document, i);
 	return document;
 }
+
+bool
+strm_batch_job_names_seed(Jsonb *document)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&document->root);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+
+	while ((token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
+	{
+		if (token == WJB_KEY && value.val.string.len == strlen("seed") &&
+			pg_strncasecmp(value.val.string.val, "seed", strlen("seed")) == 0)
+			return true;
+	}
+	return false;
+}

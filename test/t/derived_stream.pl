@@ -42,6 +42,8 @@ my %failing = (
 	  "SET ROLE dpo; SELECT strm.create_derived_stream('clicks', '{1,2}', masked_fields => '{customer}', mask_seed => '$seed')",
 	'an error of CREATE VIEW' => "SET default_transaction_read_only = on;\n"
 	  . "SELECT strm.create_derived_stream('clicks', '{1,2}', name => 'x', masked_fields => '{customer}', mask_seed => '$seed')",
+	'a fault of a batch job' => "SELECT strm.create_batch_job('{\"derived_data\": [{\"masked_fields\": {\"seed\": \"$seed\"}}]}')",
+	'a batch job with a misspelt member' => "SELECT strm.create_batch_job('{\"derived_data\": {\"masked_field\": {\"seed\": \"$seed\"}}}')",
 	'a bound seed' => "SELECT strm.create_derived_stream('clicks', '{7}', masked_fields => '{customer}', mask_seed => \$1) \\bind $seed \\g");
 delete $failing{'a bound seed'} if $node->pg_version < 16;    # psql's \bind
 for my $what (sort keys %failing)
