@@ -11,7 +11,7 @@ OBJS := $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 
 # One file per concern; the order is that of their dependencies.
 SQL_PARTS := $(addprefix sql/extension/,schema.sql purpose.sql policy.sql contract.sql key.sql stream.sql \
-	derived_stream.sql event.sql data_subject.sql simulator.sql timestamp.sql connector.sql batch_job.sql worker.sql key_export.sql \
+	derived_stream.sql event.sql data_subject.sql simulator.sql timestamp.sql connector.sql batch_job.sql kafka.sql worker.sql key_export.sql \
 	guard.sql security.sql)
 DATA_built := $(EXTENSION_SCRIPT)
 EXTRA_CLEAN := $(EXTENSION_SCRIPT) $(OBJS:.o=.d)

@@ -4,6 +4,8 @@
  */
 #include "postgres.h"
 
+#include <limits.h>
+
 #include "utils/guc.h"
 
 #include "guc/guc.h"
@@ -13,6 +15,7 @@ int			strm_batch_max_workers = 2;
 char	   *strm_connector_ca_file = NULL;
 char	   *strm_connector_directory = NULL;
 int			strm_connector_timeout = 60;
+int			strm_export_max_lag = -1;
 int			strm_key_cache_size = 65536;
 bool		strm_log_redaction = true;
 char	   *strm_master_key_file = NULL;
@@ -47,6 +50,13 @@ strm_guc_init(void)
 							&strm_connector_timeout,
 							60, 1, 3600,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("strm_privacy.export_max_lag",
+							"Write-ahead log that may be kept for Kafka exporters that cannot publish.",
+							"Beyond it those that lag most become BROKEN and must be rebuilt. -1: without limit.",
+							&strm_export_max_lag,
+							-1, -1, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("strm_privacy.key_cache_size",
 							"Number of data keys that a session keeps unwrapped in its memory.",

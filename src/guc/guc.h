@@ -9,6 +9,7 @@ extern int	strm_batch_max_workers;
 extern char *strm_connector_ca_file;
 extern char *strm_connector_directory;
 extern int	strm_connector_timeout;
+extern int	strm_export_max_lag;
 extern int	strm_key_cache_size;
 extern bool strm_log_redaction;
 extern char *strm_master_key_file;

@@ -1,0 +1,37 @@
+/*
+ * snapshot.h
+ *	  Snapshots that are kept beyond their transaction, to tell later which rows are older than a moment.
+ *
+ *	  As pg_snapshot, but with the running subtransactions, so that it answers for the xmin of any row.
+ */
+#ifndef STRM_EXPORT_SNAPSHOT_H
+#define STRM_EXPORT_SNAPSHOT_H
+
+#include "access/htup.h"
+#include "access/transam.h"
+
+typedef struct StrmSnapshot
+{
+	FullTransactionId xmin;		/* all before have ended */
+	FullTransactionId xmax;		/* this and all later ones had not begun */
+	int			nrunning;
+	TransactionId *running;		/* sorted; top-level and subtransactions */
+} StrmSnapshot;
+
+/*
+ * Takes one of the present moment, in the current context and transaction. NULL when it cannot be told which
+ * subtransactions run (one transaction has too many): try again later.
+ */
+extern StrmSnapshot *strm_snapshot_take(void);
+
+/* As text, and back: "xmin:xmax:a,b,c". Also reads what pg_current_snapshot() gives. ERROR XX001 for anything else. */
+extern char *strm_snapshot_text(const StrmSnapshot *snapshot);
+extern StrmSnapshot *strm_snapshot_parse(const char *text);
+
+/* Had this transaction (or subtransaction), known to have committed, ended when the snapshot was taken? */
+extern bool strm_snapshot_has(const StrmSnapshot *snapshot, TransactionId xid);
+
+/* The same for a row's inserter, also when the row is frozen. */
+extern bool strm_snapshot_has_row(const StrmSnapshot *snapshot, HeapTupleHeader row);
+
+#endif							/* STRM_EXPORT_SNAPSHOT_H */
