@@ -18,8 +18,10 @@
 typedef struct StrmBackfillPlan
 {
 	StrmSnapshot *rows;
+	XLogRecPtr	rows_lsn;		/* transactions that commit at or after it are not in `rows` */
 	StrmSnapshot *except;		/* or NULL */
 	XLogRecPtr	except_lsn;		/* pages not changed since then have only rows of `except`; 0: unknown */
+	bool		done;			/* all rows are published; `rows` still tells what live events to skip */
 	int			ntables;
 	Oid		   *tables;			/* ascending */
 	Oid		   *files;			/* relfilenodes: a rewritten table has its rows in other places */
@@ -30,7 +32,7 @@ typedef struct StrmBackfillPlan
 	(((uint64) (table) << 48) | ((uint64) (block) << 16) | (uint64) (offset))
 
 /* The plan of a stream as of now (its tables), in the current context. rows and except are the caller's. */
-extern StrmBackfillPlan *strm_backfill_plan(Oid stream, StrmSnapshot *rows, StrmSnapshot *except,
+extern StrmBackfillPlan *strm_backfill_plan(Oid stream, StrmSnapshot *rows, XLogRecPtr rows_lsn, StrmSnapshot *except,
 											XLogRecPtr except_lsn);
 
 extern char *strm_backfill_plan_text(const StrmBackfillPlan *plan);

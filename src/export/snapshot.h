@@ -9,6 +9,7 @@
 
 #include "access/htup.h"
 #include "access/transam.h"
+#include "access/xlogdefs.h"
 
 typedef struct StrmSnapshot
 {
@@ -23,6 +24,16 @@ typedef struct StrmSnapshot
  * subtransactions run (one transaction has too many): try again later.
  */
 extern StrmSnapshot *strm_snapshot_take(void);
+
+/*
+ * A snapshot that has every transaction whose commit record lies before a WAL position that was read (flushed) when
+ * begin was called: a transaction is seen as running for a while after its commit record was written (as long as it
+ * waits for synchronous standbys), and waits only for those. take: in a transaction; NULL: not yet, try again soon.
+ * *lsn: transactions that commit at or after it are not in the snapshot.
+ */
+typedef struct StrmSettling StrmSettling;
+extern StrmSettling *strm_settling_begin(void);
+extern StrmSnapshot *strm_settling_take(StrmSettling *settling, XLogRecPtr *lsn);
 
 /* As text, and back: "xmin:xmax:a,b,c". Also reads what pg_current_snapshot() gives. ERROR XX001 for anything else. */
 extern char *strm_snapshot_text(const StrmSnapshot *snapshot);
