@@ -6,6 +6,8 @@
 #ifndef STRM_WORKER_EXPORT_SLOT_H
 #define STRM_WORKER_EXPORT_SLOT_H
 
+#include "storage/dsm_impl.h"
+
 #include "export/exporter.h"
 #include "worker/state.h"
 
@@ -16,6 +18,7 @@ typedef struct StrmExportInfo
 {
 	pg_uuid_t	cluster;
 	Oid			database;
+	bool		check;			/* not an export worker, but one that checks a topic for a session */
 	pid_t		pid;			/* 0: being started */
 	TimestampTz since;
 	XLogRecPtr	position;		/* end of what was decoded */
@@ -46,17 +49,31 @@ typedef struct StrmExportLive
 	int			first;			/* its partitions begin there in the array of all */
 } StrmExportLive;
 
+/* How an export worker ended. */
+typedef struct StrmExportEnd
+{
+	pg_uuid_t	cluster;
+	TimestampTz since;			/* when it was there first; when it was asked for, if it never came */
+	bool		failed;			/* not by proc_exit(0) */
+} StrmExportEnd;
+
 /* The scheduler: takes a slot for the worker of a cluster of this database. false: there is none, or it has one. */
 extern bool strm_export_slot_reserve(const pg_uuid_t *cluster, StrmSlotRef *ref);
-/* The scheduler: no worker could be asked for. */
+/* A session: takes one for a worker that shall check a topic; request: what, in dynamic shared memory. */
+extern bool strm_export_slot_reserve_check(const pg_uuid_t *cluster, dsm_handle request, StrmSlotRef *ref);
+/* Gives the slot back when its worker is not there: it could not be asked for, or is not waited for any more. */
 extern void strm_export_slot_unreserve(const StrmSlotRef *ref);
-/* The scheduler: gives slots of this database back whose worker was asked for long ago and never came. */
+/* The scheduler: slots of this database whose worker was asked for long ago and never came have ended. */
 extern void strm_export_slot_sweep(void);
+/* The scheduler: gives back the slot of one worker of this database that has ended. false: there is none. */
+extern bool strm_export_slot_reap(StrmExportEnd *end);
 
 /* The worker: takes possession of its slot until the process ends. false: it is not wanted any more. */
 extern bool strm_export_slot_attach(const StrmSlotRef *ref, pg_uuid_t *cluster, Oid *database);
 /* The worker: was it asked to leave (a command wants the database for itself)? */
 extern bool strm_export_slot_leaving(void);
+/* A worker that checks a topic: the request. */
+extern dsm_handle strm_export_slot_request(void);
 /* The worker: address of its broker; how far it is. Cheap. */
 extern void strm_export_slot_set_address(const char *address);
 extern void strm_export_slot_progress(XLogRecPtr position, XLogRecPtr confirmed);
@@ -64,7 +81,8 @@ extern void strm_export_slot_progress(XLogRecPtr position, XLogRecPtr confirmed)
 /*
  * The worker: live numbers of its exporters, which others see from then on: in dynamic shared memory that is made anew
  * when their number or that of their partitions changes. The worker writes into what publish returns, without a lock:
- * readers may see numbers of different moments.
+ * readers may see numbers of different moments, and do not see exporters whose id is still zero, as it is first. What
+ * an earlier call returned is gone.
  */
 extern void strm_export_live_publish(int nexporters, int npartitions, StrmExportLive **exporters,
 									 StrmExportPartition **partitions);
@@ -78,7 +96,7 @@ extern void strm_export_wake(Oid database);
 /* For strm_state_ask_to_leave(): tells workers of that database to leave; pid of one that is still there, or 0. */
 extern pid_t strm_export_ask_to_leave(Oid database);
 
-/* Copies, in the current context; of one database or (InvalidOid) all. */
+/* Copies, in the current context; of one database or (InvalidOid) all. find: an export worker of this database. */
 extern int	strm_export_slots(Oid database, StrmExportInfo **infos);
 extern bool strm_export_slot_find(const pg_uuid_t *cluster, StrmExportInfo *info);
 

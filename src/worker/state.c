@@ -33,7 +33,8 @@ strm_state_size(void)
 	Size		size = MAXALIGN(sizeof(StrmWorkerShared));
 
 	size = add_size(size, MAXALIGN(mul_size(max_worker_processes, sizeof(StrmSchedulerSlot))));
-	return add_size(size, mul_size(max_worker_processes, sizeof(StrmJobSlot)));
+	size = add_size(size, MAXALIGN(mul_size(max_worker_processes, sizeof(StrmJobSlot))));
+	return add_size(size, mul_size(max_worker_processes, sizeof(StrmExportSlot)));
 }
 
 static void
@@ -55,11 +56,17 @@ strm_state_reset(StrmWorkerShared *shared)
 	shared->schedulers = (StrmSchedulerSlot *) (base + MAXALIGN(sizeof(StrmWorkerShared)));
 	shared->jobs = (StrmJobSlot *) ((char *) shared->schedulers +
 									MAXALIGN(mul_size(shared->nslots, sizeof(StrmSchedulerSlot))));
+	shared->exports = (StrmExportSlot *) ((char *) shared->jobs +
+										  MAXALIGN(mul_size(shared->nslots, sizeof(StrmJobSlot))));
+	pg_atomic_init_u32(&shared->nwake, 0);
 	for (int i = 0; i < shared->nslots; i++)
 	{
 		pg_atomic_init_u64(&shared->jobs[i].rows, 0);
 		pg_atomic_init_u64(&shared->jobs[i].rejected, 0);
 		pg_atomic_init_u64(&shared->jobs[i].bytes, 0);
+		pg_atomic_init_u64(&shared->exports[i].position, 0);
+		pg_atomic_init_u64(&shared->exports[i].confirmed, 0);
+		pg_atomic_init_u64(&shared->exports[i].wake, 0);
 	}
 }
 
@@ -182,7 +189,7 @@ strm_state_ask_to_leave(Oid database)
 			pid = slot->process.pid;
 	}
 	LWLockRelease(strm_worker_lock);
-	return pid;
+	return pid != 0 ? pid : strm_export_ask_to_leave(database);
 }
 
 /* --- the launcher --- */

@@ -1,10 +1,9 @@
 /*
  * state_private.h
- *	  The shared memory of the workers: for state.c and job_slot.c only.
+ *	  The shared memory of the workers: for state.c, job_slot.c, export_slot.c and export_live.c only.
  *
- *	  One lock guards all of it, except for the counters of jobs, which are atomic. It is held for a few comparisons
- *	  only. There are as many slots of each kind as the server can have background workers, so a slot is the lesser
- *	  shortage.
+ *	  One lock guards all of it, except for what is atomic. It is held for a few comparisons only. There are as many
+ *	  slots of each kind as the server can have background workers, so a slot is the lesser shortage.
  */
 #ifndef STRM_WORKER_STATE_PRIVATE_H
 #define STRM_WORKER_STATE_PRIVATE_H
@@ -12,7 +11,9 @@
 #include "port/atomics.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
+#include "storage/proc.h"
 
+#include "worker/export_slot.h"
 #include "worker/job_slot.h"
 #include "worker/state.h"
 
@@ -60,6 +61,29 @@ typedef struct StrmJobSlot
 	char		notices[STRM_JOB_NOTICES][STRM_JOB_NOTICE_SIZE];
 } StrmJobSlot;
 
+/*
+ * Free: no database. Of an export worker it stays in use when that has ended, until the scheduler has seen how; but a
+ * new worker may take it.
+ */
+typedef struct StrmExportSlot
+{
+	Oid			database;
+	uint64		generation;
+	pg_uuid_t	cluster;
+	bool		check;			/* of a worker that checks a topic for a session */
+	bool		leave;			/* it was asked to */
+	bool		ended;
+	bool		failed;			/* it ended, and not well */
+	pid_t		pid;			/* 0: none (yet, or any more) */
+	PGPROC	   *proc;			/* of that */
+	TimestampTz since;
+	dsm_handle	data;			/* live numbers, or the request of a check; 0: none */
+	char		address[STRM_EXPORT_ADDRESS_SIZE];
+	pg_atomic_uint64 position;
+	pg_atomic_uint64 confirmed;
+	pg_atomic_uint64 wake;		/* while there is an export worker: its database and the number of its PGPROC */
+} StrmExportSlot;
+
 typedef struct StrmWorkerShared
 {
 	uint64		generation;		/* the last one given */
@@ -71,6 +95,8 @@ typedef struct StrmWorkerShared
 	int			nslots;
 	StrmSchedulerSlot *schedulers;
 	StrmJobSlot *jobs;
+	StrmExportSlot *exports;
+	pg_atomic_uint32 nwake;		/* how many of these have something in wake */
 } StrmWorkerShared;
 
 extern StrmWorkerShared *strm_worker_shared;
@@ -81,5 +107,11 @@ extern void strm_state_wake(const StrmProcess *process);
 
 /* With the lock held: wakes the database's scheduler, or tells the launcher that one is wanted. */
 extern void strm_state_nudge_locked(Oid database);
+
+/* This process's slot when it is an export worker or checks a topic, else NULL. */
+extern StrmExportSlot *strm_export_slot_own(void);
+
+/* Handle of the live numbers of a cluster of this database; 0: none. */
+extern dsm_handle strm_export_slot_data(const pg_uuid_t *cluster);
 
 #endif							/* STRM_WORKER_STATE_PRIVATE_H */

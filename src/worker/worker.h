@@ -13,6 +13,8 @@
 #define STRM_WORKER_LAUNCHER "strm_privacy launcher"
 #define STRM_WORKER_SCHEDULER "strm_privacy scheduler"
 #define STRM_WORKER_JOB "strm_privacy batch job"
+#define STRM_WORKER_EXPORT "strm_privacy Kafka worker"
+#define STRM_WORKER_KAFKA_CHECK "strm_privacy Kafka check"
 
 /*
  * Asks for shared memory, registers the launcher and installs the hooks of this folder; called once, by _PG_init. Does
@@ -62,5 +64,7 @@ extern long strm_worker_back_off(int failures);
 extern PGDLLEXPORT void strm_worker_launcher_main(Datum main_arg);
 extern PGDLLEXPORT void strm_worker_scheduler_main(Datum main_arg);
 extern PGDLLEXPORT void strm_worker_job_main(Datum main_arg);
+extern PGDLLEXPORT void strm_worker_export_main(Datum main_arg);
+extern PGDLLEXPORT void strm_worker_kafka_check_main(Datum main_arg);
 
 #endif							/* STRM_WORKER_H */
