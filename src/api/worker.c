@@ -17,6 +17,7 @@
 #include "catalog/cache.h"
 #include "common/uuid.h"
 #include "strm_privacy.h"
+#include "worker/export_slot.h"
 #include "worker/job_slot.h"
 #include "worker/state.h"
 
@@ -54,7 +55,9 @@ strm_sql_worker_processes(PG_FUNCTION_ARGS)
 	StrmSchedulerInfo *schedulers;
 	StrmJobInfo *jobs;
 	int			nschedulers = strm_state_schedulers(&schedulers);
+	StrmExportInfo *exports;
 	int			njobs = strm_job_slots(InvalidOid, &jobs);
+	int			nexports = strm_export_slots(InvalidOid, &exports);
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (launcher.pid != 0)
@@ -67,6 +70,10 @@ strm_sql_worker_processes(PG_FUNCTION_ARGS)
 			strm_worker_put(result, "job", jobs[i].database, jobs[i].pid, jobs[i].since,
 							psprintf("batch job %s", strm_uuid_text(&jobs[i].job)));
 	}
+	for (int i = 0; i < nexports; i++)
+		strm_worker_put(result, "kafka", exports[i].database, exports[i].pid, exports[i].since,
+						psprintf(exports[i].check ? "checks a topic of Kafka cluster %s" : "Kafka cluster %s",
+								 strm_uuid_text(&exports[i].cluster)));
 	return (Datum) 0;
 }
 

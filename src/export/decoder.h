@@ -13,6 +13,7 @@
 #include "access/htup.h"
 #include "access/xlogdefs.h"
 #include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
 
 #define STRM_OUTPUT_PLUGIN "strm_privacy"
 
@@ -60,6 +61,9 @@ extern void strm_slot_read(const char *name, StrmSlotInfo *info);
  * for running transactions; can be interrupted, and leaves nothing then. Outside a transaction.
  */
 extern XLogRecPtr strm_slot_create(const char *name);
+
+/* Names of all slots of this database and our plugin, in the current context. For any session. */
+extern List *strm_slot_list(void);
 
 /* Drops a slot of ours; nothing happens when there is none. wait: for who holds it. */
 extern void strm_slot_drop(const char *name, bool wait);

@@ -27,6 +27,7 @@
 
 #include "catalog/cache.h"
 #include "common/errors.h"
+#include "ingest/stored.h"
 #include "keys/master_key.h"
 #include "strm_privacy.h"
 #include "transform/encrypt.h"
@@ -224,6 +225,7 @@ strm_sql_encrypt_row(PG_FUNCTION_ARGS)
 	strm_errors_cut_context(&frame);
 	result = strm_trigger_encrypt(strm_trigger_state(fcinfo, data), data);
 	error_context_stack = callers;
+	strm_stored_note();
 	return PointerGetDatum(result);
 }
 

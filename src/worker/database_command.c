@@ -1,13 +1,15 @@
 /*
  * database_command.c
- *	  What sessions do that workers have to know of: extensions that come and go, and commands on whole databases.
+ *	  What sessions do that workers have to know of: rows that are stored in streams, extensions that come and go, and
+ *	  commands on whole databases.
  *
  *	  DROP DATABASE, CREATE DATABASE ... TEMPLATE, and ALTER DATABASE ... RENAME and SET TABLESPACE fail while anybody
  *	  is connected to the database. Before one of them runs, this session takes the lock on the database that the
  *	  command itself is going to take: from then on no worker can connect (a starting one waits for that lock before it
- *	  counts as connected). Then it tells the scheduler to leave, and waits until it has. The lock, and with it the
- *	  exclusion, ends with the transaction, however that ends. A job that runs is not sent away: the command fails as
- *	  for any session.
+ *	  counts as connected). Then it tells the scheduler and the export workers to leave, and waits until they have. The
+ *	  lock, and with it the exclusion, ends with the transaction, however that ends; then the launcher starts a
+ *	  scheduler again, and that one the export workers. A job that runs is not sent away: the command fails as for any
+ *	  session.
  *
  *	  Who may not run the command gets no lock: the server's own check comes after ours, and its error is the better
  *	  one.
@@ -33,8 +35,10 @@
 #include "utils/acl.h"
 #include "utils/syscache.h"
 
+#include "ingest/stored.h"
 #include "strm_privacy.h"
 #include "worker/database_command.h"
+#include "worker/export_slot.h"
 #include "worker/state.h"
 
 /* ms; the server itself waits 5 s for others to go */
@@ -140,11 +144,14 @@ strm_database_command_allowed(const StrmDatabaseCommand *command, Oid database)
 	return allowed;
 }
 
-/* Waits until no scheduler is connected to the database. One that does not listen is terminated after a while. */
+/*
+ * Waits until no scheduler and no export worker is connected to the database. One that does not listen is terminated
+ * after a while.
+ */
 static void
 strm_database_command_wait(Oid database)
 {
-	bool		terminated = false;
+	pid_t		terminated = 0;
 
 	for (int waited = 0; waited < STRM_LEAVE_TIMEOUT; waited += STRM_LEAVE_POLL)
 	{
@@ -152,10 +159,10 @@ strm_database_command_wait(Oid database)
 
 		if (pid == 0)
 			return;
-		if (waited >= STRM_LEAVE_TERMINATE && !terminated)
+		if (waited >= STRM_LEAVE_TERMINATE && pid != terminated)
 		{
 			kill(pid, SIGTERM);
-			terminated = true;
+			terminated = pid;
 		}
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, STRM_LEAVE_POLL, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
@@ -211,11 +218,17 @@ strm_database_object_access(ObjectAccessType access, Oid class_id, Oid object_id
 		pending.nudge = true;
 }
 
+/* Export workers learn of new rows here; of those of prepared transactions and of subscriptions a little later. */
 static void
 strm_database_transaction_ended(XactEvent event, void *arg)
 {
+	bool		stored;
+
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
 		return;
+	stored = strm_stored_take();
+	if (event == XACT_EVENT_COMMIT && (stored || pending.nudge))
+		strm_export_wake(MyDatabaseId);
 	if (event == XACT_EVENT_COMMIT && pending.nudge)
 		strm_state_nudge(MyDatabaseId);
 	if (event == XACT_EVENT_COMMIT && pending.databases)

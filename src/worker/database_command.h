@@ -8,7 +8,7 @@
 /* Installs the hooks; called once, by strm_worker_init. */
 extern void strm_database_command_init(void);
 
-/* When this transaction commits, this database's scheduler shall look what there is to do. */
+/* When this transaction commits, this database's scheduler and export workers shall look what there is to do. */
 extern void strm_worker_nudge_at_commit(void);
 
 #endif							/* STRM_WORKER_DATABASE_COMMAND_H */

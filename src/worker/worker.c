@@ -182,11 +182,17 @@ strm_worker_report(const char *activity)
 }
 
 long
-strm_worker_back_off(int failures)
+strm_worker_back_off_from(long first, int failures)
 {
-	long		ms = STRM_BACK_OFF_FIRST;
+	long		ms = first;
 
 	for (int i = 1; i < failures && ms < STRM_BACK_OFF_MAX; i++)
 		ms *= 2;
 	return Min(ms, STRM_BACK_OFF_MAX);
+}
+
+long
+strm_worker_back_off(int failures)
+{
+	return strm_worker_back_off_from(STRM_BACK_OFF_FIRST, failures);
 }

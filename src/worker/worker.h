@@ -60,6 +60,9 @@ extern void strm_worker_report(const char *activity);
 /* Milliseconds to wait after the n-th failure in a row (1 or more): doubling from 5 s to 5 min. */
 extern long strm_worker_back_off(int failures);
 
+/* The same, from another first number of milliseconds. */
+extern long strm_worker_back_off_from(long first, int failures);
+
 /* Entry points of the workers. */
 extern PGDLLEXPORT void strm_worker_launcher_main(Datum main_arg);
 extern PGDLLEXPORT void strm_worker_scheduler_main(Datum main_arg);
