@@ -7,12 +7,24 @@ CREATE TABLE strm.kafka_cluster (
   bootstrap_servers text NOT NULL,
   config jsonb NOT NULL,
   credentials bytea,
+  trusted boolean NOT NULL,
   database oid NOT NULL,
   system_identifier bigint NOT NULL,
   created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
-COMMENT ON TABLE strm.kafka_cluster IS 'One row per Kafka cluster. credentials: JSON wrapped by the master key, never shown; database and system_identifier: where it was made, as a copy of that must not publish';
+COMMENT ON TABLE strm.kafka_cluster IS 'One row per Kafka cluster. credentials: JSON wrapped by the master key, never shown; trusted: made by an administrator, may reach servers on this machine itself; database and system_identifier: where it was made, as a copy of that must not publish';
 SELECT pg_catalog.pg_extension_config_dump('strm.kafka_cluster', '');
+CREATE TRIGGER invalidate_cache AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON strm.kafka_cluster
+  FOR EACH STATEMENT EXECUTE FUNCTION strm.invalidate_cache();
+ALTER TABLE strm.kafka_cluster ENABLE ALWAYS TRIGGER invalidate_cache;
+
+CREATE TABLE strm.kafka_cluster_user (
+  cluster_id uuid NOT NULL,
+  grantee regrole NOT NULL,
+  PRIMARY KEY (cluster_id, grantee)
+);
+COMMENT ON TABLE strm.kafka_cluster_user IS 'Roles that may use a Kafka cluster, besides its owner';
+SELECT pg_catalog.pg_extension_config_dump('strm.kafka_cluster_user', '');
 
 CREATE TABLE strm.kafka_exporter (
   id uuid PRIMARY KEY,
@@ -35,6 +47,9 @@ CREATE UNIQUE INDEX kafka_exporter_topic_idx ON strm.kafka_exporter (cluster_id,
 CREATE INDEX kafka_exporter_stream_idx ON strm.kafka_exporter (stream_id);
 COMMENT ON TABLE strm.kafka_exporter IS 'One row per Kafka exporter. defined_at, defined_lsn: snapshot and WAL position of its creation: later events are published';
 SELECT pg_catalog.pg_extension_config_dump('strm.kafka_exporter', '');
+CREATE TRIGGER invalidate_cache AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON strm.kafka_exporter
+  FOR EACH STATEMENT EXECUTE FUNCTION strm.invalidate_cache();
+ALTER TABLE strm.kafka_exporter ENABLE ALWAYS TRIGGER invalidate_cache;
 
 -- What this server knows of slots and of what was published: a copy made by pg_dump knows nothing of them.
 CREATE TABLE strm.kafka_cluster_slot (

@@ -46,3 +46,12 @@ CREATE TRIGGER notify_entity AFTER INSERT OR UPDATE OR DELETE ON strm.data_conne
   FOR EACH ROW EXECUTE FUNCTION strm.notify_entity('data_connector', 'id', 'name', '');
 CREATE TRIGGER notify_entity AFTER INSERT ON strm.batch_job_state
   FOR EACH ROW EXECUTE FUNCTION strm.notify_entity('batch_job', 'job_id', '', 'state');
+CREATE TRIGGER notify_entity AFTER INSERT OR UPDATE OR DELETE ON strm.kafka_cluster
+  FOR EACH ROW EXECUTE FUNCTION strm.notify_entity('kafka_cluster', 'id', 'name', '');
+CREATE TRIGGER notify_entity AFTER DELETE ON strm.kafka_exporter
+  FOR EACH ROW EXECUTE FUNCTION strm.notify_entity('kafka_exporter', 'id', 'name', '');
+CREATE TRIGGER notify_entity AFTER INSERT ON strm.kafka_exporter_state
+  FOR EACH ROW EXECUTE FUNCTION strm.notify_entity('kafka_exporter', 'exporter_id', '', 'state');
+CREATE TRIGGER notify_change AFTER UPDATE ON strm.kafka_exporter_state
+  FOR EACH ROW WHEN (NEW.state OPERATOR(pg_catalog.<>) OLD.state)
+  EXECUTE FUNCTION strm.notify_entity('kafka_exporter', 'exporter_id', '', 'state');

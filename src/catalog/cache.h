@@ -12,6 +12,8 @@ typedef enum StrmTable
 	STRM_TABLE_DATA_KEY_TOMBSTONE,
 	STRM_TABLE_DATA_SUBJECT_LINK,
 	STRM_TABLE_DERIVED_STREAM,
+	STRM_TABLE_KAFKA_CLUSTER,
+	STRM_TABLE_KAFKA_EXPORTER,
 	STRM_TABLE_POLICY,
 	STRM_TABLE_PURPOSE,
 	STRM_TABLE_STREAM,
@@ -62,8 +64,9 @@ extern bool strm_catalog_exists(void);
 extern bool strm_catalog_complete(void);
 
 /*
- * A number that changes whenever a row of data_contract, stream, derived_stream, policy, purpose or data_key_tombstone
- * may have changed. Read it before the rows, keep it beside what was built from them, and build anew when it differs.
+ * A number that changes whenever a row of data_contract, stream, derived_stream, policy, purpose, data_key_tombstone,
+ * kafka_cluster or kafka_exporter may have changed. Read it before the rows, keep it beside what was built from them,
+ * and build anew when it differs.
  */
 extern uint64 strm_catalog_generation(void);
 

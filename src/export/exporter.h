@@ -29,6 +29,7 @@ typedef struct StrmKafkaCluster
 	bool		embedded;
 	Jsonb	   *config;			/* what is not secret */
 	bytea	   *credentials;	/* wrapped; NULL: none */
+	bool		trusted;		/* made by strm_admin or a superuser: may reach this machine itself */
 	bool		ours;			/* of this database of this server, not of one that it is a copy of */
 	bool		has_slot;		/* its slot was made once */
 } StrmKafkaCluster;
@@ -99,14 +100,20 @@ extern char *strm_kafka_slot_name(const pg_uuid_t *cluster);
 /* The slot was made; from now on a missing one means that it is lost. */
 extern void strm_kafka_cluster_note_slot(const pg_uuid_t *cluster, XLogRecPtr consistent);
 
-/* State: false when the exporter is gone. Writing replaces the whole row and notifies a change of state. */
+/*
+ * State: false when the exporter is gone. Writing replaces the whole row and notifies a change of state. Workers write
+ * it; commands only rows of exporters that workers leave alone: resuming makes of ERROR RETRYING (CREATING, before
+ * start_lsn is set), rebuilding makes of BROKEN CREATING, and both move the generation. So a worker reads the row anew
+ * when it sees a new generation and its exporter is in one of these states.
+ */
 extern bool strm_exporter_status_read(const pg_uuid_t *exporter, StrmExporterStatus *status);
 extern bool strm_exporter_status_write(const pg_uuid_t *exporter, const StrmExporterStatus *status);
 extern const char *strm_exporter_state_name(StrmExporterState state);
 
 /*
- * Properties for the sink of a cluster: its own, its secrets, and those we insist on; in the current context, wiped
- * with it. Of an embedded cluster bootstrap.servers is left to the caller.
+ * Properties for the sink of a cluster: its own, its secrets, and that servers' certificates are verified and topics
+ * not made by asking for them; in the current context, wiped with it. What delivery depends on is the sink's. Of an
+ * embedded cluster bootstrap.servers is left to the caller.
  */
 extern int	strm_kafka_properties(const StrmKafkaCluster *cluster, StrmSinkProperty **properties);
 
@@ -119,5 +126,11 @@ extern void strm_kafka_config_check(Jsonb *config, struct StrmFaults *faults, Js
  * relations only. Streams: their owner, or strm_member with SELECT; derived streams: strm_approver with SELECT.
  */
 extern const char *strm_exporter_refusal(const StrmKafkaExporter *exporter);
+
+/* The same of a source alone, before there is an exporter. */
+extern const char *strm_exporter_refusal_of_source(Oid owner, const pg_uuid_t *stream, const pg_uuid_t *derived);
+
+/* May a role use the cluster: its owner, those it was granted to, strm_admin? */
+extern bool strm_kafka_cluster_is_usable(const StrmKafkaCluster *cluster, Oid role);
 
 #endif							/* STRM_EXPORT_EXPORTER_H */

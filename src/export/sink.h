@@ -15,6 +15,8 @@
 #ifndef STRM_EXPORT_SINK_H
 #define STRM_EXPORT_SINK_H
 
+#include <sys/socket.h>
+
 #include "utils/palloc.h"
 
 /* Headers of a record: what it has and what is looked for in the last one of a partition. */
@@ -40,6 +42,13 @@ typedef struct StrmSinkConfig
 	Size		queue_size;		/* bytes that may be queued, overhead of a record included */
 	const int64 *starts;		/* per partition: what lies before is not looked at; NULL: look at all */
 	int			nstarts;
+	/*
+	 * Asked before each connection, with the resolved address (whatever a broker advertised), in any thread: why it may
+	 * not be reached, or NULL. strm_address_refuse() is one; trusted is the cluster's. NULL: all may be (the embedded
+	 * broker).
+	 */
+	const char *(*refuse) (const struct sockaddr *address, bool trusted, bool local_only);
+	bool		trusted;
 } StrmSinkConfig;
 
 /* Why it failed. Texts live as long as the sink, and never hold credentials or contents of records. */
