@@ -25,6 +25,7 @@ strm_contract_read(Jsonb *schema, Jsonb *source, StrmFaults *faults, char **igno
 	strm_schema_read(&document, schema, &fields);
 	contract->nfields = fields.count;
 	contract->fields = fields.fields;
+	contract->schema_name = fields.name;
 	strm_contract_document_read(&document, source, contract, fields.count > 0);
 
 	*ignored = document.ignored.data;

@@ -57,6 +57,7 @@ typedef struct StrmContract
 	char	   *name;
 	char	   *version;		/* "1.0.0" */
 	StrmContractState state;
+	char	   *schema_name;	/* the schema's own name, as an Avro name, or NULL */
 	int			nfields;
 	StrmField  *fields;			/* contract order; the index is the field's ordinal */
 	int			npersonal;

@@ -14,6 +14,7 @@ typedef struct StrmSchemaFields
 	int			count;
 	int			allocated;
 	StrmField  *fields;
+	char	   *name;			/* of the schema, as an Avro name, or NULL */
 } StrmSchemaFields;
 
 typedef struct StrmSchemaReader

@@ -141,11 +141,16 @@ strm_simple_schema_read(StrmDocument *document, JsonbContainer *root, StrmSchema
 		[NAME] = {"name"},[AVRO_NAME] = {"avroName"},[DOC] = {"doc"},[NODES] = {"nodes"},
 	};
 	JsonbContainer *nodes;
+	char	   *name;
+	char	   *avro_name;
 
 	strm_document_members(document, root, "the schema", members, NMEMBERS);
-	(void) strm_document_string(document, &members[NAME], "the schema");
-	(void) strm_document_string(document, &members[AVRO_NAME], "the schema");
+	name = strm_document_string(document, &members[NAME], "the schema");
+	avro_name = strm_document_string(document, &members[AVRO_NAME], "the schema");
 	(void) strm_document_string(document, &members[DOC], "the schema");
+	if (avro_name == NULL && name != NULL)
+		avro_name = strm_names_strip(name);
+	fields->name = avro_name != NULL && strm_names_is_avro(avro_name) ? avro_name : NULL;
 	nodes = strm_document_array(document, &members[NODES], "the schema");
 	if (nodes != NULL)
 		strm_document_each(document, nodes, "node", strm_simple_schema_node, fields);

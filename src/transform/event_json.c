@@ -193,15 +193,14 @@ strm_event_append_uuid(StringInfo out, const pg_uuid_t *uuid)
 	appendStringInfoChar(out, '"');
 }
 
-/* Appends a timestamp as epoch milliseconds, rounded down. */
-static void
-strm_event_append_epoch_ms(StringInfo out, TimestampTz timestamp)
+int64
+strm_event_epoch_ms(TimestampTz timestamp)
 {
 	int64		ms = timestamp / 1000;
 
 	if (timestamp % 1000 < 0)
 		ms--;
-	strm_event_append_int64(out, ms + EPOCH_OFFSET_MS);
+	return ms + EPOCH_OFFSET_MS;
 }
 
 /* Appends the members of strmMeta that follow eventContractRef. */
@@ -220,7 +219,7 @@ strm_event_append_meta(StringInfo out, const Datum *server, const bool *server_n
 	if (server_null[STRM_EVENT_TIMESTAMP])
 		appendStringInfoString(out, "null");
 	else
-		strm_event_append_epoch_ms(out, DatumGetTimestampTz(server[STRM_EVENT_TIMESTAMP]));
+		strm_event_append_int64(out, strm_event_epoch_ms(DatumGetTimestampTz(server[STRM_EVENT_TIMESTAMP])));
 
 	appendStringInfoString(out, ", \"keyLink\": ");
 	if (server_null[STRM_EVENT_KEY_LINK])

@@ -5,6 +5,7 @@
 #ifndef STRM_TRANSFORM_EVENT_JSON_H
 #define STRM_TRANSFORM_EVENT_JSON_H
 
+#include "datatype/timestamp.h"
 #include "lib/stringinfo.h"
 
 #include "contract/contract.h"
@@ -28,6 +29,9 @@ typedef struct StrmEventEncoder StrmEventEncoder;
  * type and masked ones are text. Raises XX000 on a type that no contract gives.
  */
 extern StrmEventEncoder *strm_event_encoder(const StrmContract *contract, const Oid *types);
+
+/* A timestamp as events show it: epoch milliseconds, rounded down. */
+extern int64 strm_event_epoch_ms(TimestampTz timestamp);
 
 /*
  * Appends one row to out. server is an array of STRM_EVENT_COLUMNS, fields one of the contract's fields. Detoasted
