@@ -69,6 +69,8 @@ INSERT INTO may_execute VALUES
   -- an INSERT and a SELECT with the caller's rights
   ('strm.ingest(regclass,jsonb)', 'P'),
   ('strm.events(regclass,timestamp with time zone,integer)', 'P'),
+  -- definitions
+  ('strm.avro_schema(regclass)', 'masko'),
   -- keys in clear: nobody's but the exporter's
   ('strm.export_keys(regclass,timestamp with time zone)', 'k'),
   ('strm.export_keys(uuid,timestamp with time zone)', 'k'),
