@@ -22,7 +22,7 @@ typedef struct StrmPosition
 extern int	strm_position_compare(const StrmPosition *a, const StrmPosition *b);
 
 /* Room for the text of a position with its exporter and the terminator. */
-#define STRM_POSITION_SIZE 96
+#define STRM_POSITION_SIZE 104
 
 /* Writes <exporter uuid>/<epoch>/<timeline>/<LSN, 16 hex digits>/<sequence>; returns its length. */
 extern int	strm_position_write(const pg_uuid_t *exporter, const StrmPosition *position, char out[STRM_POSITION_SIZE]);
