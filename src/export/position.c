@@ -4,10 +4,10 @@
  *
  *	  Written and read for each record, so without format strings. Calls nothing of the server, and nothing throws.
  *
- *	  The partition of a key is that of Kafka's Java client (BuiltInPartitioner): toPositive(murmur2(key)) % n, where
  *	  The partition of a key is the one of Kafka's Java client (BuiltInPartitioner): toPositive(murmur2(key)) % n, with
  *	  murmur2 being MurmurHash2 (Austin Appleby, public domain) of 32 bits with a seed of Kafka's, and toPositive
  *	  clearing the sign.
+ */
 #include "postgres.h"
 
 #include "export/position.h"
