@@ -82,4 +82,31 @@ extern int	no_such_variable
 #define strm_schema_aclcheck(schema, roleid, mode) object_aclcheck(NamespaceRelationId, schema, roleid, mode)
 #endif
 
+/* 16 has a cause of a slot's invalidation where 15 keeps the position that it had. */
+#if PG_VERSION_NUM < 160000
+#define strm_slot_is_invalidated(data) \
+	(XLogRecPtrIsInvalid((data)->restart_lsn) && !XLogRecPtrIsInvalid((data)->invalidated_at))
+#else
+#define strm_slot_is_invalidated(data) ((data)->invalidated != RS_INVAL_NONE)
+#endif
+
+/* 17 has slots that standbys take over, and unwrapped the tuples of decoded changes. */
+#if PG_VERSION_NUM < 170000
+#define strm_replication_slot_create(name) ReplicationSlotCreate(name, true, RS_EPHEMERAL, false)
+#define strm_standbys_have(lsn) true
+#define strm_change_tuple(change) (&(change)->data.tp.newtuple->tuple)
+#else
+#define strm_replication_slot_create(name) ReplicationSlotCreate(name, true, RS_EPHEMERAL, false, true, false)
+#define strm_standbys_have(lsn) \
+	(MyReplicationSlot == NULL || !MyReplicationSlot->data.failover || StandbySlotsHaveCaughtup(lsn, DEBUG1))
+#define strm_change_tuple(change) ((change)->data.tp.newtuple)
+#endif
+
+/* 18 can refuse invalidated slots itself. */
+#if PG_VERSION_NUM < 180000
+#define strm_replication_slot_acquire(name) ReplicationSlotAcquire(name, false)
+#else
+#define strm_replication_slot_acquire(name) ReplicationSlotAcquire(name, false, false)
+#endif
+
 #endif							/* STRM_COMPAT_H */
