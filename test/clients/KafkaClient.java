@@ -80,7 +80,14 @@ public class KafkaClient {
 			to.put("ssl.keystore.key", file(from, "ssl.key.location"));
 			to.put("ssl.keystore.certificate.chain", file(from, "ssl.certificate.location"));
 		}
-		if ("OAUTHBEARER".equals(mechanism))
+		String endpoint = from.get("sasl.oauthbearer.token.endpoint.url");
+		if (endpoint != null) {
+			System.setProperty("org.apache.kafka.sasl.oauthbearer.allowed.urls", endpoint);
+			to.put("sasl.oauthbearer.token.endpoint.url", endpoint);
+			to.put("sasl.login.callback.handler.class", LOGIN + "oauthbearer.OAuthBearerLoginCallbackHandler");
+			to.put("sasl.jaas.config", LOGIN + "oauthbearer.OAuthBearerLoginModule required clientId=\"" + from.get("sasl.oauthbearer.client.id")
+				+ "\" clientSecret=\"" + from.get("sasl.oauthbearer.client.secret") + "\";");
+		} else if ("OAUTHBEARER".equals(mechanism))
 			to.put("sasl.jaas.config", LOGIN + "oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=\""
 				+ from.get("sasl.oauthbearer.config").replace("principal=", "") + "\";");
 		else if ("PLAIN".equals(mechanism))

@@ -55,20 +55,22 @@ sub strm_kafka_skip
 	return;
 }
 
-# How to log in to a listener: '' (plaintext), SASL, SSL, MTLS, SASL_SSL or OAUTH. mechanism: PLAIN, SCRAM-SHA-256 (default) or
+# How to log in to a listener: '' (plaintext), SASL, SSL, MTLS, SASL_SSL, OAUTH or OIDC. mechanism: PLAIN, SCRAM-SHA-256 (default) or
 # SCRAM-SHA-512; user: another one than the one with all rights.
 sub strm_kafka_login
 {
 	my ($cluster, $listener, %option) = @_;
 	my %login = ('bootstrap.servers' => $ENV{ "STRM_${cluster}_" . ($listener || 'BOOTSTRAP') });
 	my $user = $option{user} // $ENV{STRM_KAFKA_USER};
-	my %protocol = (SASL => 'SASL_PLAINTEXT', OAUTH => 'SASL_PLAINTEXT', MTLS => 'SSL');
+	my %protocol = (map({ $_ => 'SASL_PLAINTEXT' } 'SASL', 'OAUTH', 'OIDC'), MTLS => 'SSL');
 	return %login if !$listener;
 	$login{'security.protocol'} = $protocol{$listener} // $listener;
 	$login{'ssl.ca.location'} = $ENV{STRM_KAFKA_CA} if $listener =~ /SSL|MTLS/;
 	@login{ 'ssl.certificate.location', 'ssl.key.location' } = @ENV{ 'STRM_KAFKA_CLIENT_CERT', 'STRM_KAFKA_CLIENT_KEY' } if $listener eq 'MTLS';
 	@login{ 'sasl.mechanism', 'sasl.username', 'sasl.password' } = ($option{mechanism} // 'SCRAM-SHA-256', $user, $ENV{STRM_KAFKA_PASSWORD}) if $listener =~ /^SASL/;
 	@login{ 'sasl.mechanism', 'sasl.oauthbearer.config', 'enable.sasl.oauthbearer.unsecure.jwt' } = ('OAUTHBEARER', "principal=$user", 'true') if $listener eq 'OAUTH';
+	@login{ 'sasl.mechanism', map { "sasl.oauthbearer.$_" } 'method', 'client.id', 'client.secret', 'token.endpoint.url' } =
+	  ('OAUTHBEARER', 'oidc', $user, $ENV{STRM_KAFKA_PASSWORD}, $ENV{STRM_KAFKA_TOKEN_URL}) if $listener eq 'OIDC';
 	return %login;
 }
 
