@@ -70,7 +70,7 @@ strm_output_plugin_prepare(void)
 static void
 strm_output_plugin_startup(LogicalDecodingContext *ctx, OutputPluginOptions *options, bool is_init)
 {
-	if (!IsBackgroundWorker || !strm_wal_is_ours(ctx->reader))
+	if (MyBackendType != B_BG_WORKER || !strm_wal_is_ours(ctx->reader))
 		ereport(ERROR,
 				errcode(STRM_ERR_PRIVILEGE),
 				errmsg("output plugin \"%s\" works for the export workers of the extension only", STRM_OUTPUT_PLUGIN),
