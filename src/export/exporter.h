@@ -13,6 +13,7 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "common/errors.h"
 #include "export/encoder.h"
 #include "export/position.h"
 #include "export/sink.h"
@@ -117,9 +118,23 @@ extern const char *strm_exporter_state_name(StrmExporterState state);
  */
 extern int	strm_kafka_properties(const StrmKafkaCluster *cluster, StrmSinkProperty **properties);
 
-/* Checks properties given by a user: faults for all that is not on the list, with why. Splits secrets off. */
-struct StrmFaults;
-extern void strm_kafka_config_check(Jsonb *config, struct StrmFaults *faults, Jsonb **plain, Jsonb **secrets);
+/*
+ * Checks what a user gave for a cluster: faults for brokers that may not be reached, and for all properties that are
+ * not on the list, with why. Splits secrets off, in the current context (NULL: there are none; wiped with it). Members
+ * that are null are left out. trusted: an administrator vouches for it.
+ */
+extern void strm_kafka_config_check(const char *servers, Jsonb *config, bool trusted, StrmFaults *faults,
+									Jsonb **plain, Jsonb **secrets);
+
+/*
+ * Would secrets of the first definition that are still in the second be sent to somebody else, or less protected? NULL:
+ * no; else what was changed.
+ */
+extern const char *strm_kafka_config_redirect(const char *servers_before, Jsonb *before, const char *servers,
+											  Jsonb *after);
+
+/* Is the schema registry's URL, which Avro needs, among a cluster's properties? */
+extern bool strm_kafka_config_has_registry(const StrmKafkaCluster *cluster);
 
 /*
  * May the exporter's owner still publish? NULL: yes; else what is missing, constant or with names of roles and
