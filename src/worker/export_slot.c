@@ -88,6 +88,15 @@ strm_export_slot_begin(StrmExportSlot *slot, const pg_uuid_t *cluster, bool chec
 	ref->generation = slot->generation;
 }
 
+/* With the lock held: the worker has ended, or is not coming. The scheduler shall see how. */
+static void
+strm_export_slot_end(StrmExportSlot *slot, bool failed)
+{
+	slot->ended = true;
+	slot->failed = failed;
+	strm_state_nudge_locked(slot->database);
+}
+
 bool
 strm_export_slot_reserve(const pg_uuid_t *cluster, StrmSlotRef *ref)
 {
@@ -140,8 +149,7 @@ strm_export_slot_sweep(void)
 		if (slot->database != MyDatabaseId || slot->check || slot->ended || slot->pid != 0 ||
 			!TimestampDifferenceExceeds(slot->since, now, STRM_EXPORT_START_TIMEOUT))
 			continue;
-		slot->ended = true;
-		slot->failed = true;
+		strm_export_slot_end(slot, true);
 	}
 	LWLockRelease(strm_worker_lock);
 }
@@ -184,11 +192,9 @@ strm_export_slot_exit(int code, Datum arg)
 		slot->database = InvalidOid;
 	else
 	{
-		slot->ended = true;
-		slot->failed = code != 0;
 		pg_atomic_write_u64(&slot->wake, 0);
 		pg_atomic_fetch_sub_u32(&strm_worker_shared->nwake, 1);
-		strm_state_nudge_locked(slot->database);
+		strm_export_slot_end(slot, code != 0);
 	}
 	LWLockRelease(strm_worker_lock);
 }
@@ -210,7 +216,9 @@ strm_export_slot_attach(const StrmSlotRef *ref, pg_uuid_t *cluster, Oid *databas
 
 	LWLockAcquire(strm_worker_lock, LW_EXCLUSIVE);
 	slot = strm_export_slot_of(ref);
-	if (slot != NULL && slot->pid == 0 && !slot->leave)
+	if (slot != NULL && slot->pid == 0 && slot->leave)
+		strm_export_slot_end(slot, false);
+	else if (slot != NULL && slot->pid == 0)
 	{
 		own_slot = slot;
 		slot->pid = MyProcPid;
@@ -283,7 +291,7 @@ strm_export_wake(Oid database)
 
 /*
  * One that is not connected waits for the caller's lock on the database, which it takes before it counts as connected:
- * it is no hindrance.
+ * it is no hindrance. One that has not come yet does not try to connect.
  */
 pid_t
 strm_export_ask_to_leave(Oid database)
@@ -295,14 +303,12 @@ strm_export_ask_to_leave(Oid database)
 	{
 		StrmExportSlot *slot = &strm_worker_shared->exports[i];
 
-		if (slot->database != database || slot->check || slot->pid == 0)
+		if (slot->database != database || slot->check || slot->ended)
 			continue;
-		if (!slot->leave)
-		{
-			slot->leave = true;
+		slot->leave = true;
+		if (slot->pid != 0)
 			SetLatch(&slot->proc->procLatch);
-		}
-		if (slot->proc->databaseId == database)
+		if (slot->pid != 0 && slot->proc->databaseId == database)
 			pid = slot->pid;
 	}
 	LWLockRelease(strm_worker_lock);

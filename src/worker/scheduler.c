@@ -12,10 +12,13 @@
 #include "utils/memutils.h"
 
 #include "strm_privacy.h"
+#include "worker/scheduler_exports.h"
 #include "worker/scheduler_jobs.h"
 #include "worker/worker.h"
 
-#define STRM_SCHEDULER_IDLE 60000	/* ms */
+/* ms */
+#define STRM_SCHEDULER_IDLE 60000
+#define STRM_SCHEDULER_CLOSE_DOWN 500	/* while workers of an extension that was dropped end */
 
 /* Ends the process, and says why. */
 static void
@@ -30,6 +33,7 @@ strm_worker_scheduler_main(Datum main_arg)
 {
 	StrmSlotRef slot = strm_worker_slot(main_arg);
 	StrmSchedulerJobs jobs = {0};
+	StrmSchedulerExports exports = {0};
 	Oid			database;
 	long		wait;
 
@@ -45,8 +49,15 @@ strm_worker_scheduler_main(Datum main_arg)
 			strm_scheduler_end(STRM_SCHEDULER_LEFT);
 		strm_worker_report("looking what there is to do");
 		if (!strm_worker_begin_transaction())
-			strm_scheduler_end(STRM_SCHEDULER_ABSENT);
-		wait = strm_scheduler_jobs_look(&jobs, STRM_SCHEDULER_IDLE);
+		{
+			if (strm_scheduler_exports_absent())
+				strm_scheduler_end(STRM_SCHEDULER_ABSENT);
+			strm_worker_report("waiting for Kafka workers to end");
+			strm_worker_wait(STRM_SCHEDULER_CLOSE_DOWN);
+			continue;
+		}
+		wait = strm_scheduler_exports_look(&exports, STRM_SCHEDULER_IDLE);
+		wait = strm_scheduler_jobs_look(&jobs, wait);
 		strm_worker_end_transaction();
 		strm_scheduler_jobs_sweep(&jobs);
 		strm_worker_report(NULL);

@@ -1,0 +1,30 @@
+/*
+ * scheduler_exports.h
+ *	  What a scheduler does for Kafka clusters.
+ */
+#ifndef STRM_WORKER_SCHEDULER_EXPORTS_H
+#define STRM_WORKER_SCHEDULER_EXPORTS_H
+
+#include "nodes/pg_list.h"
+
+/* What a scheduler remembers. Start from {0}. */
+typedef struct StrmSchedulerExports
+{
+	List	   *clusters;		/* with failures: StrmExportHistory, in TopMemoryContext */
+	bool		no_room;		/* it was reported that no worker can be started */
+} StrmSchedulerExports;
+
+/*
+ * In a transaction: starts a worker for each cluster that has none, marks exporters of clusters that belong to another
+ * database, and drops replication slots whose cluster is gone. Returns the number of milliseconds after which there
+ * will be more to do, at most idle; the end of an export worker nudges the scheduler.
+ */
+extern long strm_scheduler_exports_look(StrmSchedulerExports *exports, long idle);
+
+/*
+ * Outside a transaction, when this database does not have the extension: drops all replication slots of ours here.
+ * false when workers still hold some.
+ */
+extern bool strm_scheduler_exports_absent(void);
+
+#endif							/* STRM_WORKER_SCHEDULER_EXPORTS_H */
