@@ -129,7 +129,7 @@ strm_http_on_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *to)
 {
 	StrmHttpTransfer *transfer = arg;
 
-	transfer->refused = strm_address_refuse(&to->addr, transfer->http->connector->trusted, transfer->local_only);
+	transfer->refused = strm_address_refuse(&to->addr, transfer->http->peer.trusted, transfer->local_only);
 	if (transfer->refused != NULL)
 		return CURL_SOCKET_BAD;
 	return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
@@ -144,11 +144,19 @@ strm_http_reset(void *arg)
 StrmHttp *
 strm_http_open(const StrmConnector *connector)
 {
+	StrmHttpPeer peer = {.kind = "data connector", .name = connector->name, .trusted = connector->trusted};
+
+	return strm_http_open_peer(&peer);
+}
+
+StrmHttp *
+strm_http_open_peer(const StrmHttpPeer *peer)
+{
 	StrmHttp   *http = palloc0(sizeof(StrmHttp));
 	sigset_t	saved;
 
 	Assert(IsUnderPostmaster || !IsPostmasterEnvironment);
-	http->connector = connector;
+	http->peer = *peer;
 	http->cxt = CurrentMemoryContext;
 	strm_http_block_signals(&saved);
 	if (!strm_http_initialised)
@@ -234,6 +242,23 @@ strm_http_transfer_release(StrmHttpTransfer *transfer)
 	transfer->easy = NULL;
 }
 
+/* Whose certificates are trusted. */
+static void
+strm_http_set_authorities(StrmHttpTransfer *transfer)
+{
+	const char *ca = transfer->http->peer.ca;
+
+	if (ca != NULL)
+	{
+		struct curl_blob blob = {.data = unconstify(char *, ca), .len = strlen(ca), .flags = CURL_BLOB_NOCOPY};
+
+		curl_easy_setopt(transfer->easy, CURLOPT_CAINFO_BLOB, &blob);
+		curl_easy_setopt(transfer->easy, CURLOPT_CAPATH, NULL);
+	}
+	else if (strm_connector_ca_file != NULL && strm_connector_ca_file[0] != '\0')
+		curl_easy_setopt(transfer->easy, CURLOPT_CAINFO, strm_connector_ca_file);
+}
+
 /* Options that are the same for every request, and how it is to be reached. */
 static void
 strm_http_set_policy(StrmHttpTransfer *transfer)
@@ -254,8 +279,7 @@ strm_http_set_policy(StrmHttpTransfer *transfer)
 	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
 	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
 	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
-	if (strm_connector_ca_file != NULL && strm_connector_ca_file[0] != '\0')
-		curl_easy_setopt(easy, CURLOPT_CAINFO, strm_connector_ca_file);
+	strm_http_set_authorities(transfer);
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, (long) Min(strm_connector_timeout, 30));
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, STRM_EXTENSION_NAME);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, strm_http_on_socket);
@@ -398,7 +422,7 @@ strm_http_transfer_start(StrmHttpTransfer *transfer, const StrmHttpRequest *requ
 
 	if (transfer->easy == NULL)
 		ereport(ERROR, errcode(STRM_ERR_STATE),
-				errmsg("the data connector is not open any more"));
+				errmsg("%s \"%s\" is not open any more", http->peer.kind, http->peer.name));
 	strm_http_transfer_stop(transfer);
 	curl_easy_reset(transfer->easy);
 	transfer->done = transfer->timed_out = transfer->headers_complete = transfer->paused = false;

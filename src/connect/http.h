@@ -1,9 +1,9 @@
 /*
  * http.h
- *	  HTTPS to object stores: one session per open store, requests with bodies from memory, answers in memory or
- *	  streamed.
+ *	  HTTPS to object stores and other servers: one session per open store, requests with bodies from memory, answers in
+ *	  memory or streamed.
  *
- *	  TLS is always verified. Plain http is for this machine's own addresses, and those only for trusted connectors;
+ *	  TLS is always verified. Plain http is for this machine's own addresses, and those only for trusted peers;
  *	  link-local addresses (metadata services) are never reached, whatever a name resolves to. No proxy, cookie,
  *	  password file or redirect is used. Requests are repeated with growing pauses where that can help. All waiting can
  *	  be interrupted. Sessions live outside transactions, see common/bytes.h.
@@ -21,6 +21,16 @@
 /* One session: connections that are kept open for the next request. */
 typedef struct StrmHttp StrmHttp;
 
+/* Whom a session speaks to. Messages say: could not <verb> <kind> "<name>". */
+typedef struct StrmHttpPeer
+{
+	const char *kind;			/* "data connector" */
+	const char *name;
+	bool		trusted;		/* an administrator vouches for it: it may be this machine itself */
+	const char *ca;				/* certificates in PEM, the only ones that are trusted; NULL: those of the server */
+	int			limit;			/* milliseconds that a call takes at most, repetitions included; 0: any time */
+} StrmHttpPeer;
+
 typedef struct StrmHttpHeader
 {
 	char	   *name;			/* lower case in answers */
@@ -30,8 +40,7 @@ typedef struct StrmHttpHeader
 typedef struct StrmHttpResponse StrmHttpResponse;
 
 /*
- * One request; initialise with {0}. Messages say: could not <verb> "<path>" of data connector "..."; without a path:
- * could not <verb> data connector "...".
+ * One request; initialise with {0}. With a path, messages say: could not <verb> "<path>" of data connector "...".
  */
 typedef struct StrmHttpRequest
 {
@@ -66,8 +75,9 @@ struct StrmHttpResponse
 	Size		body_size;
 };
 
-/* A session in the current memory context; ends with it, at the latest. */
+/* A session in the current memory context; ends with it, at the latest. What peer points to lives as long. */
 extern StrmHttp *strm_http_open(const StrmConnector *connector);
+extern StrmHttp *strm_http_open_peer(const StrmHttpPeer *peer);
 extern void strm_http_close(StrmHttp *http);
 
 /*

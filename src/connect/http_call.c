@@ -258,9 +258,11 @@ strm_http_pause(StrmHttp *http, int attempt, const StrmHttpResponse *response)
 
 	pause = (long) (STRM_HTTP_FIRST_PAUSE * (1 << (attempt - 1)) * (1 + jitter / 2));
 	pause = Max(pause, strm_http_retry_after(response));
-	if (http->deadline != 0)
+	if (http->trying)
 		pause = Min(pause, STRM_HTTP_FIRST_PAUSE);
 	end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pause);
+	if (http->deadline != 0)
+		end = Min(end, http->deadline);
 	while ((pause = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end)) > 0)
 	{
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, pause, PG_WAIT_EXTENSION);
@@ -317,25 +319,33 @@ strm_http_attempt(StrmHttpTransfer *transfer, StrmHttpRequest *request, bool str
 void
 strm_http_raise_failure(const StrmHttpTransfer *transfer, const StrmHttpRequest *request)
 {
-	const char *connector = transfer->http->connector->name;
+	const StrmHttpPeer *peer = &transfer->http->peer;
 	int			sqlstate = transfer->refused != NULL ? STRM_ERR_PRIVILEGE :
 		transfer->fault != NULL ? STRM_ERR_STORE : STRM_ERR_CONNECT;
 
 	if (request->path != NULL)
 		ereport(ERROR, errcode(sqlstate),
-				errmsg("could not %s \"%s\" of data connector \"%s\": %s",
-					   request->verb, request->path, connector, strm_http_transfer_failure(transfer)));
+				errmsg("could not %s \"%s\" of %s \"%s\": %s",
+					   request->verb, request->path, peer->kind, peer->name, strm_http_transfer_failure(transfer)));
 	ereport(ERROR, errcode(sqlstate),
-			errmsg("could not %s data connector \"%s\": %s",
-				   request->verb, connector, strm_http_transfer_failure(transfer)));
+			errmsg("could not %s %s \"%s\": %s",
+				   request->verb, peer->kind, peer->name, strm_http_transfer_failure(transfer)));
+}
+
+/* Has the time that everything may take passed? */
+static bool
+strm_http_is_late(const StrmHttp *http)
+{
+	return http->deadline != 0 && GetCurrentTimestamp() >= http->deadline;
 }
 
 StrmHttpResponse *
 strm_http_exchange(StrmHttp *http, StrmHttpTransfer *transfer, StrmHttpRequest *request, bool streaming)
 {
-	int			attempts = http->deadline != 0 ? STRM_HTTP_TRY_ATTEMPTS : STRM_HTTP_ATTEMPTS;
+	int			attempts = http->trying ? STRM_HTTP_TRY_ATTEMPTS : STRM_HTTP_ATTEMPTS;
 	int			again = 0;
 	int			failures = 0;
+	bool		final;
 
 	request->attempts = 0;
 	for (;;)
@@ -351,24 +361,33 @@ strm_http_exchange(StrmHttp *http, StrmHttpTransfer *transfer, StrmHttpRequest *
 			continue;
 		}
 		failures++;
-		if (response == NULL &&
-			(failures >= attempts || !strm_http_transfer_retryable(transfer) ||
-			 (request->once && !strm_http_transfer_unsent(transfer))))
+		final = failures >= attempts || strm_http_is_late(http);
+		if (response == NULL)
+			final = final || !strm_http_transfer_retryable(transfer) ||
+				(request->once && !strm_http_transfer_unsent(transfer));
+		if (!final)
 		{
-			if (http->deadline != 0)
-				return NULL;
-			strm_http_raise_failure(transfer, request);
+			strm_http_pause(http, failures, response);
+			final = strm_http_is_late(http);
 		}
-		if (failures >= attempts)
+		if (final && response == NULL && !http->trying)
+			strm_http_raise_failure(transfer, request);
+		if (final)
 			return response;
-		strm_http_pause(http, failures, response);
 	}
 }
 
 StrmHttpResponse *
 strm_http_call(StrmHttp *http, StrmHttpRequest *request)
 {
-	return strm_http_exchange(http, http->call, request, false);
+	StrmHttpResponse *response;
+
+	if (http->peer.limit == 0 || http->trying)
+		return strm_http_exchange(http, http->call, request, false);
+	http->deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), http->peer.limit);
+	response = strm_http_exchange(http, http->call, request, false);
+	http->deadline = 0;
+	return response;
 }
 
 /*
@@ -381,14 +400,16 @@ strm_http_try(StrmHttp *http, StrmHttpRequest *request)
 	MemoryContext cxt = CurrentMemoryContext;
 	StrmHttpResponse *volatile response = NULL;
 	TimestampTz saved_deadline = http->deadline;
+	bool		saved_trying = http->trying;
 	uint32		holdoff = InterruptHoldoffCount;
 
 	if (http->silent_since != 0 &&
 		!TimestampDifferenceExceeds(http->silent_since, GetCurrentTimestamp(), STRM_HTTP_TRY_SILENCE))
 		return NULL;
 	HOLD_INTERRUPTS();
-	if (http->deadline == 0)
+	if (!http->trying)
 		http->deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), STRM_HTTP_TRY_TIME);
+	http->trying = true;
 	PG_TRY();
 	{
 		response = strm_http_exchange(http, http->call, request, false);
@@ -400,6 +421,7 @@ strm_http_try(StrmHttp *http, StrmHttpRequest *request)
 	}
 	PG_END_TRY();
 	http->deadline = saved_deadline;
+	http->trying = saved_trying;
 	http->silent_since = response == NULL ? GetCurrentTimestamp() : 0;
 	InterruptHoldoffCount = holdoff;
 	return response;
@@ -417,7 +439,7 @@ strm_http_is_refusal(int status, const char *code)
 void
 strm_http_raise(StrmHttp *http, const StrmHttpRequest *request, const StrmHttpResponse *response)
 {
-	const char *connector = http->connector->name;
+	const StrmHttpPeer *peer = &http->peer;
 	const char *code = strm_http_error_code(response);
 	int			status = response->status;
 	bool		refused = strm_http_is_refusal(status, code);
@@ -428,9 +450,9 @@ strm_http_raise(StrmHttp *http, const StrmHttpRequest *request, const StrmHttpRe
 
 	if (request->path != NULL)
 		ereport(ERROR, errcode(sqlstate),
-				errmsg("could not %s \"%s\" of data connector \"%s\": %s", request->verb, request->path, connector, why),
-				refused ? errhint("Check the data connector's credentials, and what they are allowed.") : 0);
+				errmsg("could not %s \"%s\" of %s \"%s\": %s", request->verb, request->path, peer->kind, peer->name, why),
+				refused ? errhint("Check the %s's credentials, and what they are allowed.", peer->kind) : 0);
 	ereport(ERROR, errcode(sqlstate),
-			errmsg("could not %s data connector \"%s\": %s", request->verb, connector, why),
-			refused ? errhint("Check the data connector's credentials, and what they are allowed.") : 0);
+			errmsg("could not %s %s \"%s\": %s", request->verb, peer->kind, peer->name, why),
+			refused ? errhint("Check the %s's credentials, and what they are allowed.", peer->kind) : 0);
 }

@@ -30,8 +30,8 @@ pg_noreturn static void
 strm_http_source_changed(const StrmHttpSource *source)
 {
 	ereport(ERROR, errcode(STRM_ERR_STATE),
-			errmsg("\"%s\" of data connector \"%s\" was changed while it was read",
-				   source->request->path, source->http->connector->name));
+			errmsg("\"%s\" of %s \"%s\" was changed while it was read",
+				   source->request->path, source->http->peer.kind, source->http->peer.name));
 }
 
 /* Does an answer to a range say that it starts at offset? */
@@ -66,15 +66,15 @@ strm_http_source_start(StrmHttpSource *source)
 			strm_http_source_changed(source);
 		if (response->status == 206 && !strm_http_source_starts_at(response, source->offset))
 			ereport(ERROR, errcode(STRM_ERR_STORE),
-					errmsg("could not read \"%s\" of data connector \"%s\": the store answered another range than it was asked for",
-						   request->path, source->http->connector->name));
+					errmsg("could not read \"%s\" of %s \"%s\": the store answered another range than it was asked for",
+						   request->path, source->http->peer.kind, source->http->peer.name));
 	}
 	if (!strm_http_succeeded(response))
 		strm_http_raise(source->http, request, response);
 	if (strm_http_header(response, "content-length") == NULL && strm_http_header(response, "transfer-encoding") == NULL)
 		ereport(ERROR, errcode(STRM_ERR_STORE),
-				errmsg("could not read \"%s\" of data connector \"%s\": the store does not say how long it is",
-					   request->path, source->http->connector->name));
+				errmsg("could not read \"%s\" of %s \"%s\": the store does not say how long it is",
+					   request->path, source->http->peer.kind, source->http->peer.name));
 	if (source->offset == 0)
 	{
 		const char *etag = strm_http_header(response, "etag");

@@ -49,12 +49,13 @@ typedef struct StrmHttpTransfer
 
 struct StrmHttp
 {
-	const StrmConnector *connector;
+	StrmHttpPeer peer;
 	MemoryContext cxt;
 	CURLM	   *multi;
 	dlist_head	transfers;
 	StrmHttpTransfer *call;		/* for strm_http_call() */
 	TimestampTz deadline;		/* of everything, while not 0 */
+	bool		trying;			/* within strm_http_try() */
 	TimestampTz silent_since;	/* strm_http_try() had no answer; 0: it had one */
 	MemoryContextCallback callback;
 };
