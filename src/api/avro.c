@@ -6,7 +6,6 @@
 
 #include "fmgr.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 
 #include "api/args.h"
 #include "catalog/derived_stream.h"
@@ -17,17 +16,6 @@
 
 PG_FUNCTION_INFO_V1(strm_sql_avro_schema);
 
-/* SQL types of the fields' columns of a stream, or of a derived stream, whose owner may rename them. */
-static Oid *
-strm_avro_schema_types(Oid relid, const StrmContract *contract, bool derived)
-{
-	Oid		   *types = palloc(mul_size(contract->nfields, sizeof(Oid)));
-
-	for (int i = 0; i < contract->nfields; i++)
-		types[i] = get_atttype(relid, derived ? STRM_DERIVED_ATTNUM(i) : get_attnum(relid, contract->fields[i].column));
-	return types;
-}
-
 /* strm.avro_schema(stream regclass) RETURNS text */
 Datum
 strm_sql_avro_schema(PG_FUNCTION_ARGS)
@@ -36,7 +24,6 @@ strm_sql_avro_schema(PG_FUNCTION_ARGS)
 	const StrmDerivedStream *derived;
 	StrmFaults	faults;
 	Oid			relid;
-	Oid		   *types;
 
 	strm_args_require(fcinfo, 0, "stream");
 	relid = PG_GETARG_OID(0);
@@ -47,6 +34,5 @@ strm_sql_avro_schema(PG_FUNCTION_ARGS)
 	strm_avro_check(stream->contract, &faults);
 	strm_faults_raise(&faults, STRM_ERR_ARGUMENT,
 					  psprintf("data contract \"%s\" has no Avro form", strm_contract_ref(stream->contract)), NULL);
-	types = strm_avro_schema_types(relid, stream->contract, derived != NULL);
-	PG_RETURN_TEXT_P(cstring_to_text(strm_avro_schema(stream->contract, types)));
+	PG_RETURN_TEXT_P(cstring_to_text(strm_avro_stream_schema(stream, derived)));
 }

@@ -5,8 +5,11 @@
 #ifndef STRM_EXPORT_AVRO_H
 #define STRM_EXPORT_AVRO_H
 
-#include "contract/contract.h"
 #include "lib/stringinfo.h"
+
+#include "catalog/derived_stream.h"
+#include "catalog/stream.h"
+#include "contract/contract.h"
 
 /* Faults when a contract has no Avro form (names that Avro does not allow, and the like). */
 struct StrmFaults;
@@ -17,6 +20,9 @@ extern void strm_avro_check(const StrmContract *contract, struct StrmFaults *fau
  * context: record strmMeta, then the contract's fields, each a union with null.
  */
 extern char *strm_avro_schema(const StrmContract *contract, const Oid *types);
+
+/* The same of a stream as it is stored, or of a derived stream, with the types of their columns. */
+extern char *strm_avro_stream_schema(const StrmStream *stream, const StrmDerivedStream *derived);
 
 typedef struct StrmAvroEncoder StrmAvroEncoder;
 

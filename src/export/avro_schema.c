@@ -167,3 +167,20 @@ strm_avro_schema(const StrmContract *contract, const Oid *types)
 	appendStringInfoString(&schema, "]}");
 	return schema.data;
 }
+
+/* Columns of a derived stream go by number, for its owner may rename them. */
+char *
+strm_avro_stream_schema(const StrmStream *stream, const StrmDerivedStream *derived)
+{
+	const StrmContract *contract = stream->contract;
+	Oid		   *types = palloc(mul_size(contract->nfields, sizeof(Oid)));
+
+	for (int i = 0; i < contract->nfields; i++)
+	{
+		if (derived != NULL)
+			types[i] = get_atttype(derived->relid, STRM_DERIVED_ATTNUM(i));
+		else
+			types[i] = get_atttype(stream->relid, get_attnum(stream->relid, contract->fields[i].column));
+	}
+	return strm_avro_schema(contract, types);
+}
