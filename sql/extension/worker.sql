@@ -28,9 +28,15 @@ CREATE VIEW strm.entity_states AS
          (SELECT pg_catalog.max(s.since) FROM strm.batch_job_state s WHERE s.job_id = j.id), j.message
     FROM strm.batch_jobs j
   UNION ALL
+  SELECT 'kafka_cluster', c.id::text, c.name, CASE WHEN c.ours THEN 'ACTIVE' ELSE 'BROKEN' END, c.created_at, NULL
+    FROM strm.kafka_clusters c
+  UNION ALL
+  SELECT 'kafka_exporter', e.id::text, e.name, e.state, COALESCE(e.since, e.created_at), e.last_error
+    FROM strm.kafka_exporters e
+  UNION ALL
   SELECT 'worker', w.pid::text, pg_catalog.concat_ws(' ', w.kind, w.database), w.state, w.since, w.what
     FROM strm.workers w;
-COMMENT ON VIEW strm.entity_states IS 'One row per stream, derived stream, data connector, batch job and background worker. Changes of the first four are notified on channel strm_privacy, as JSON with entity, id, name and status (DROPPED for what is gone)';
+COMMENT ON VIEW strm.entity_states IS 'One row per stream, derived stream, data connector, batch job, Kafka cluster, Kafka exporter and background worker. Changes of all but the last are notified on channel strm_privacy, as JSON with entity, id, name and status (DROPPED for what is gone)';
 GRANT SELECT ON strm.entity_states TO strm_admin, strm_monitor;
 
 CREATE FUNCTION strm.notify_entity() RETURNS trigger

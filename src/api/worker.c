@@ -18,6 +18,7 @@
 #include "common/uuid.h"
 #include "strm_privacy.h"
 #include "worker/export_slot.h"
+#include "worker/database_command.h"
 #include "worker/job_slot.h"
 #include "worker/state.h"
 
@@ -122,7 +123,11 @@ strm_sql_notify_entity(PG_FUNCTION_ARGS)
 	tuple = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple;
 	status = strm_notify_value(trigger, tuple, 3);
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+	{
 		status = "DROPPED";
+		/* whatever dropped it, a worker may have to do with it */
+		strm_worker_nudge_at_commit();
+	}
 
 	initStringInfo(&json);
 	strm_notify_member(&json, "entity", trigger->tg_trigger->tgargs[0]);

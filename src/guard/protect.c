@@ -412,6 +412,22 @@ strm_protect_rewrite(Oid relid)
 				errdetail("Rows of a stream are immutable."));
 }
 
+/* Exporters of dropped streams and derived streams go with them. */
+static void
+strm_protect_forget_exporters(Datum dropped)
+{
+	Oid			type = OIDARRAYOID;
+	StrmRegistryRows *names = strm_registry_select(
+		"DELETE FROM strm.kafka_exporter"
+		" WHERE stream_id IN (SELECT id FROM strm.stream WHERE relation = ANY ($1))"
+		"  OR derived_stream_id IN (SELECT id FROM strm.derived_stream WHERE relation = ANY ($1))"
+		" RETURNING name", 1, &type, &dropped, NULL);
+
+	for (uint64 i = 0; i < names->n; i++)
+		ereport(NOTICE,
+				errmsg("Kafka exporter \"%s\" is dropped, too", TextDatumGetCString(names->values[i])));
+}
+
 void
 strm_protect_forget(List *relids)
 {
@@ -433,6 +449,7 @@ strm_protect_forget(List *relids)
 		return;
 
 	dropped = PointerGetDatum(construct_array(registered, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
+	strm_protect_forget_exporters(dropped);
 	strm_registry_execute("DELETE FROM strm.derived_stream WHERE relation = ANY ($1)"
 						  " OR stream_id IN (SELECT id FROM strm.stream WHERE relation = ANY ($1))", 1, &type, &dropped,
 						  NULL);

@@ -59,6 +59,20 @@ INSERT INTO may_execute VALUES
   ('strm.drop_data_connector(text)', 'mas'),
   ('strm.grant_data_connector(text,regrole)', 'mas'),
   ('strm.revoke_data_connector(text,regrole)', 'mas'),
+  -- Kafka
+  ('strm.create_kafka_cluster(text,text,jsonb)', 'mas'),
+  ('strm.alter_kafka_cluster(text,text,jsonb)', 'mas'),
+  ('strm.drop_kafka_cluster(text)', 'mas'),
+  ('strm.grant_kafka_cluster(text,regrole)', 'mas'),
+  ('strm.revoke_kafka_cluster(text,regrole)', 'mas'),
+  ('strm.create_kafka_exporter(regclass,text,text,text,boolean,integer,text,boolean)', 'mas'),
+  ('strm.alter_kafka_exporter(text,text,regrole)', 'mas'),
+  ('strm.drop_kafka_exporter(text)', 'mas'),
+  ('strm.pause_kafka_exporter(text)', 'mas'),
+  ('strm.resume_kafka_exporter(text)', 'mas'),
+  ('strm.rebuild_kafka_exporter(text)', 'mas'),
+  ('strm.kafka_cluster_progress()', 'masko'),
+  ('strm.kafka_exporter_progress()', 'masko'),
   -- called from constraints and views with the rights of whoever uses these; each checks for itself
   ('strm.check_ciphertext("any")', 'P'),
   ('strm.consents_to(integer[],integer[])', 'P'),
@@ -94,6 +108,7 @@ INSERT INTO may_select VALUES
   ('strm.data_connectors', 'masko'), ('strm.data_connector', ''), ('strm.data_connector_user', ''),
   ('strm.batch_jobs', 'masko'), ('strm.batch_job_states', 'masko'), ('strm.workers', 'so'), ('strm.entity_states', 'so'),
   ('strm.batch_job', ''), ('strm.batch_job_group', ''), ('strm.batch_job_intent', ''), ('strm.batch_job_state', ''),
+  ('strm.kafka_clusters', 'masko'), ('strm.kafka_exporters', 'masko'),
   ('strm.kafka_cluster', ''), ('strm.kafka_cluster_user', ''), ('strm.kafka_exporter', ''), ('strm.kafka_cluster_slot', ''), ('strm.kafka_exporter_state', ''),
   ('strm.purpose', ''), ('strm.policy', ''), ('strm.data_contract', ''), ('strm.data_contract_id_seq', ''), ('strm.stream', ''),
   ('strm.derived_stream', ''), ('strm.data_key', ''), ('strm.data_key_tombstone', ''), ('strm.data_subject_link', '');
