@@ -112,9 +112,9 @@ extern bool strm_exporter_status_write(const pg_uuid_t *exporter, const StrmExpo
 extern const char *strm_exporter_state_name(StrmExporterState state);
 
 /*
- * Properties for the sink of a cluster: its own, its secrets, and that servers' certificates are verified and topics
- * not made by asking for them; in the current context, wiped with it. What delivery depends on is the sink's. Of an
- * embedded cluster bootstrap.servers is left to the caller.
+ * Properties for the sink of a cluster: its own, its secrets, and that servers' certificates are verified; in the
+ * current context, wiped with it. What delivery depends on is the sink's. Of an embedded cluster bootstrap.servers is
+ * left to the caller.
  */
 extern int	strm_kafka_properties(const StrmKafkaCluster *cluster, StrmSinkProperty **properties);
 

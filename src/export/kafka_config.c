@@ -21,7 +21,6 @@
 static const StrmSinkProperty fixed[] = {
 	{"enable.ssl.certificate.verification", "true"},
 	{"ssl.endpoint.identification.algorithm", "https"},
-	{"allow.auto.create.topics", "false"},
 };
 
 /* The text of a value, in memory that is wiped. */
@@ -80,7 +79,12 @@ strm_kafka_properties_add(StrmSinkProperty *properties, int *n, Jsonb *object)
 	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
 	{
 		if (token == WJB_KEY)
+		{
 			name = pnstrdup(value.val.string.val, value.val.string.len);
+			/* sinks take no other name of that kind */
+			if (strcmp(name, "queue.buffering.max.ms") == 0)
+				name = pstrdup("linger.ms");
+		}
 		else if (token == WJB_VALUE && strncmp(name, STRM_KAFKA_OWN_PREFIX, strlen(STRM_KAFKA_OWN_PREFIX)) != 0)
 			strm_kafka_properties_put(properties, n, name, strm_kafka_config_text(&value));
 	}
