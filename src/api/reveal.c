@@ -332,19 +332,6 @@ Datum
 strm_sql_mask_values(PG_FUNCTION_ARGS)
 {
 	StrmMaskCall *call = strm_mask_call(fcinfo);
-	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(2);
-	Datum	   *values;
-	bool	   *nulls;
-	int			n;
-	int16		typlen;
-	bool		typbyval;
-	char		typalign;
 
-	get_typlenbyvalalign(ARR_ELEMTYPE(array), &typlen, &typbyval, &typalign);
-	deconstruct_array(array, ARR_ELEMTYPE(array), typlen, typbyval, typalign, &values, &nulls, &n);
-	for (int i = 0; i < n; i++)
-		if (!nulls[i])
-			values[i] = PointerGetDatum(strm_mask_value(call->seed, call->field, values[i], &call->buffer));
-	PG_RETURN_ARRAYTYPE_P(construct_md_array(values, nulls, ARR_NDIM(array), ARR_DIMS(array), ARR_LBOUND(array),
-											 TEXTOID, -1, false, TYPALIGN_INT));
+	PG_RETURN_ARRAYTYPE_P(strm_mask_array(call->seed, call->field, PG_GETARG_ARRAYTYPE_P(2), &call->buffer));
 }

@@ -24,7 +24,7 @@ typedef enum StrmExportVerdict
 {
 	STRM_EXPORT_SEND,
 	STRM_EXPORT_FILTERED,		/* no row of the derived stream: the consent does not cover its purposes */
-	STRM_EXPORT_WITHHELD,		/* the key was destroyed: a derived stream's event is not sent */
+	STRM_EXPORT_WITHHELD,		/* of a derived stream, and its key was destroyed; or its table was dropped: not sent */
 	STRM_EXPORT_FORGED			/* not what the server sealed, or its key is lost: not sent, an error */
 } StrmExportVerdict;
 
@@ -49,13 +49,14 @@ extern StrmExportEncoder *strm_export_encoder(const StrmStream *stream, const St
 											  StrmExportFormat format, int32 schema_id);
 
 /*
- * Encodes one row of the stream's table (or of its partition) relid. Buffers are reset first. Does not raise for
- * anything that is wrong with the row.
+ * Encodes one row of the stream's table (or of its partition) relid, which is locked (AccessShareLock) to the end of
+ * the transaction. Buffers are reset first; what is in them is defined after STRM_EXPORT_SEND only. Does not raise for
+ * anything that is wrong with the row; raises 55000 for a key under another master key, XX001 for one that is damaged.
  */
 extern StrmExportVerdict strm_export_encode(StrmExportEncoder *encoder, Oid relid, HeapTuple tuple,
 											StrmExportRecord *record);
 
-/* Wipes what plaintext is left in scratch memory of the encoder. */
+/* Wipes what plaintext an error may have left in scratch memory of the encoder, as also the end of its context does. */
 extern void strm_export_encoder_wipe(StrmExportEncoder *encoder);
 
 #endif							/* STRM_EXPORT_ENCODER_H */

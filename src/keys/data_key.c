@@ -317,7 +317,7 @@ strm_data_key_raise_missing(void)
 }
 
 StrmDataKey *
-strm_data_key_by_link(const pg_uuid_t *key_link)
+strm_data_key_find(const pg_uuid_t *key_link)
 {
 	StrmKeyEntry *entry;
 	StrmKeyRow	row;
@@ -334,7 +334,7 @@ strm_data_key_by_link(const pg_uuid_t *key_link)
 	{
 		destroyed = strm_key_store_is_destroyed(key_link);
 		if (!destroyed)
-			strm_data_key_raise_missing();
+			return NULL;
 	}
 	if (destroyed)
 	{
@@ -345,6 +345,16 @@ strm_data_key_by_link(const pg_uuid_t *key_link)
 	entry = strm_data_key_unwrap(&row);
 	pfree(row.wrapped);
 	return &entry->key;
+}
+
+StrmDataKey *
+strm_data_key_by_link(const pg_uuid_t *key_link)
+{
+	StrmDataKey *key = strm_data_key_find(key_link);
+
+	if (key == NULL)
+		strm_data_key_raise_missing();
+	return key;
 }
 
 /*

@@ -28,6 +28,9 @@ typedef struct StrmDataKey
  */
 extern StrmDataKey *strm_data_key_by_link(const pg_uuid_t *key_link);
 
+/* The same; NULL when neither key nor tombstone exists. Raises XX001 for a key that is there and damaged. */
+extern StrmDataKey *strm_data_key_find(const pg_uuid_t *key_link);
+
 /*
  * The current key of owner and value, for writing: found, or created with a window from now that lasts rotation. Waits
  * for no other transaction. Valid until the next call of this module.

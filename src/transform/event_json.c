@@ -25,6 +25,7 @@
 #include "utils/uuid.h"
 
 #include "common/errors.h"
+#include "common/uuid.h"
 #include "strm_privacy.h"
 #include "transform/event_json.h"
 
@@ -47,8 +48,6 @@ struct StrmEventEncoder
 	int			nmembers;
 	StrmEventMember members[FLEXIBLE_ARRAY_MEMBER];
 };
-
-static const char hex_digits[] = "0123456789abcdef";
 
 /* Appends size bytes as the inside of a JSON string. */
 static void
@@ -179,20 +178,6 @@ strm_event_append_array(StringInfo out, const StrmEventMember *member, Datum val
 	appendStringInfoChar(out, ']');
 }
 
-static void
-strm_event_append_uuid(StringInfo out, const pg_uuid_t *uuid)
-{
-	appendStringInfoChar(out, '"');
-	for (int i = 0; i < UUID_LEN; i++)
-	{
-		if (i == 4 || i == 6 || i == 8 || i == 10)
-			appendStringInfoChar(out, '-');
-		appendStringInfoChar(out, hex_digits[uuid->data[i] >> 4]);
-		appendStringInfoChar(out, hex_digits[uuid->data[i] & 0x0f]);
-	}
-	appendStringInfoChar(out, '"');
-}
-
 int64
 strm_event_epoch_ms(TimestampTz timestamp)
 {
@@ -225,7 +210,11 @@ strm_event_append_meta(StringInfo out, const Datum *server, const bool *server_n
 	if (server_null[STRM_EVENT_KEY_LINK])
 		appendStringInfoString(out, "null");
 	else
-		strm_event_append_uuid(out, DatumGetUUIDP(server[STRM_EVENT_KEY_LINK]));
+	{
+		appendStringInfoChar(out, '"');
+		strm_uuid_append(out, DatumGetUUIDP(server[STRM_EVENT_KEY_LINK]));
+		appendStringInfoChar(out, '"');
+	}
 
 	appendStringInfoString(out, ", \"consentLevels\": ");
 	if (server_null[STRM_EVENT_CONSENT_LEVELS])

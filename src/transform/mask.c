@@ -8,7 +8,9 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 
 #include "common/errors.h"
 #include "common/secret.h"
@@ -102,4 +104,23 @@ strm_mask_value(const StrmMaskSeed *seed, const StrmField *field, Datum value, S
 
 	strm_value_text(field, value, buffer, &plain, &size);
 	return strm_mask_text(seed, plain, size);
+}
+
+ArrayType *
+strm_mask_array(const StrmMaskSeed *seed, const StrmField *field, ArrayType *array, StringInfo buffer)
+{
+	Datum	   *values;
+	bool	   *nulls;
+	int			n;
+	int16		typlen;
+	bool		typbyval;
+	char		typalign;
+
+	get_typlenbyvalalign(ARR_ELEMTYPE(array), &typlen, &typbyval, &typalign);
+	deconstruct_array(array, ARR_ELEMTYPE(array), typlen, typbyval, typalign, &values, &nulls, &n);
+	for (int i = 0; i < n; i++)
+		if (!nulls[i])
+			values[i] = PointerGetDatum(strm_mask_value(seed, field, values[i], buffer));
+	return construct_md_array(values, nulls, ARR_NDIM(array), ARR_DIMS(array), ARR_LBOUND(array), TEXTOID, -1, false,
+							  TYPALIGN_INT);
 }

@@ -6,6 +6,7 @@
 #define STRM_TRANSFORM_MASK_H
 
 #include "lib/stringinfo.h"
+#include "utils/array.h"
 
 #include "catalog/derived_stream.h"
 #include "common/errors.h"
@@ -40,5 +41,9 @@ extern text *strm_mask_text(const StrmMaskSeed *seed, const char *value, Size si
 
 /* The mask of a value (an element, when repeated) of a field that is not personal; buffer is scratch. */
 extern text *strm_mask_value(const StrmMaskSeed *seed, const StrmField *field, Datum value, StringInfo buffer);
+
+/* The same for each element of a repeated field's array; text[] of the same shape. */
+extern ArrayType *strm_mask_array(const StrmMaskSeed *seed, const StrmField *field, ArrayType *array,
+								  StringInfo buffer);
 
 #endif							/* STRM_TRANSFORM_MASK_H */

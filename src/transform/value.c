@@ -198,40 +198,37 @@ strm_value_text(const StrmField *field, Datum value, StringInfo buffer, const ch
 	*size = buffer->len;
 }
 
-Datum
-strm_value_parse(const StrmField *field, const char *canonical, Size size)
+bool
+strm_value_parse(const StrmField *field, const char *canonical, Size size, Datum *result)
 {
 	int64		number = 0;
 	double		real = 0;
 	bool		truth = false;
-	bool		ok = true;
-	Datum		result = (Datum) 0;
+	bool		ok = false;
 
 	switch (field->type)
 	{
 		case STRM_TYPE_STRING:
-			return PointerGetDatum(cstring_to_text_with_len(canonical, size));
+			*result = PointerGetDatum(cstring_to_text_with_len(canonical, size));
+			return true;
 		case STRM_TYPE_BOOLEAN:
 			ok = parse_bool_with_len(canonical, size, &truth);
-			result = BoolGetDatum(truth);
+			*result = BoolGetDatum(truth);
 			break;
 		case STRM_TYPE_INTEGER:
 			ok = strm_value_scan_integer(canonical, size, PG_INT32_MIN, PG_INT32_MAX, &number);
-			result = Int32GetDatum((int32) number);
+			*result = Int32GetDatum((int32) number);
 			break;
 		case STRM_TYPE_LONG:
 			ok = strm_value_scan_integer(canonical, size, PG_INT64_MIN, PG_INT64_MAX, &number);
-			result = Int64GetDatum(number);
+			*result = Int64GetDatum(number);
 			break;
 		case STRM_TYPE_FLOAT:
 			ok = strm_value_scan_float(canonical, size, &real);
-			result = Float8GetDatum(real);
+			*result = Float8GetDatum(real);
 			break;
 	}
-	if (!ok)
-		strm_ereport_private(errcode(STRM_ERR_FORGED),
-							 errmsg("a decrypted value of field \"%s\" is not of the field's type", field->name));
-	return result;
+	return ok;
 }
 
 /* Encrypts size bytes; out has room for the STRM_BASE64_SIZE(size + STRM_ENVELOPE_OVERHEAD) characters of base64. */

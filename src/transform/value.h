@@ -23,8 +23,8 @@ extern bool strm_value_canonical(const StrmField *field, const char *text, Size 
  */
 extern void strm_value_text(const StrmField *field, Datum value, StringInfo buffer, const char **text, Size *size);
 
-/* The Datum of the field's native type (element type when repeated) of a canonical text. Raises XX001 if it is none. */
-extern Datum strm_value_parse(const StrmField *field, const char *canonical, Size size);
+/* The Datum of the field's native type (element type when repeated) of a canonical text; false when it is none. */
+extern bool strm_value_parse(const StrmField *field, const char *canonical, Size size, Datum *result);
 
 /* "is not a valid INTEGER": what a value is that is not of its field's type. */
 extern const char *strm_value_type_rule(const StrmField *field);
