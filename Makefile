@@ -7,14 +7,18 @@ EXTENSION_SCRIPT := strm_privacy--$(EXTVERSION).sql
 PG_CONFIG ?= pg_config
 
 MODULE_big := strm_privacy
-OBJS := $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
+OBJS := $(patsubst %.c,%.o,$(filter-out src/kafka/%,$(sort $(wildcard src/*.c src/*/*.c))))
+
+# A second library, the only one that links librdkafka. Only background workers load it.
+KAFKA_OBJS := $(patsubst %.c,%.o,$(sort $(wildcard src/kafka/*.c)))
+KAFKA_LIBRARY := strm_privacy_kafka.so
 
 # One file per concern; the order is that of their dependencies.
 SQL_PARTS := $(addprefix sql/extension/,schema.sql purpose.sql policy.sql contract.sql key.sql stream.sql \
 	derived_stream.sql event.sql data_subject.sql simulator.sql timestamp.sql connector.sql batch_job.sql kafka.sql worker.sql key_export.sql \
 	guard.sql security.sql)
 DATA_built := $(EXTENSION_SCRIPT)
-EXTRA_CLEAN := $(EXTENSION_SCRIPT) $(OBJS:.o=.d)
+EXTRA_CLEAN := $(EXTENSION_SCRIPT) $(OBJS:.o=.d) $(KAFKA_LIBRARY) $(KAFKA_OBJS) $(KAFKA_OBJS:.o=.d)
 
 REGRESS ?= $(sort $(basename $(notdir $(wildcard sql/*.sql))))
 REGRESS_OPTS = --inputdir=.
@@ -29,7 +33,7 @@ ifneq (,$(filter-out $(SCRIPT_GOALS),$(or $(MAKECMDGOALS),all)))
 
 # PGXS tracks no headers; naming `all` first keeps it the default goal.
 all:
--include $(OBJS:.o=.d)
+-include $(OBJS:.o=.d) $(KAFKA_OBJS:.o=.d)
 # Bitcode is compiled without PG_CFLAGS, or it would overwrite these.
 $(OBJS:.o=.bc): %.bc: %.o
 PGXS := $(shell $(PG_CONFIG) --pgxs)
@@ -37,6 +41,18 @@ include $(PGXS)
 
 $(EXTENSION_SCRIPT): $(SQL_PARTS)
 	cat $^ > $@
+
+all: $(KAFKA_LIBRARY)
+$(KAFKA_LIBRARY): $(KAFKA_OBJS)
+	$(CC) $(CFLAGS) -shared -o $@ $^ $(LDFLAGS) $(LDFLAGS_SL) -lrdkafka
+
+install: install-kafka
+install-kafka: $(KAFKA_LIBRARY) installdirs
+	$(INSTALL_SHLIB) $< '$(DESTDIR)$(pkglibdir)/'
+uninstall: uninstall-kafka
+uninstall-kafka:
+	rm -f '$(DESTDIR)$(pkglibdir)/$(KAFKA_LIBRARY)'
+.PHONY: install-kafka uninstall-kafka
 
 else
 
