@@ -22,6 +22,7 @@
 #include "transform/event_json.h"
 
 #define STRM_AVRO_LONG_MAX 10	/* bytes of the longest varint */
+#define STRM_AVRO_UUID_SIZE 36	/* characters */
 #define STRM_AVRO_MAGIC 0		/* first byte of Confluent's header */
 
 typedef struct StrmAvroMember
@@ -171,9 +172,8 @@ strm_avro_put_meta(const StrmAvroEncoder *encoder, const Datum *server, const bo
 	strm_avro_put_long(out, server_null[STRM_EVENT_KEY_LINK] ? 0 : 1);
 	if (!server_null[STRM_EVENT_KEY_LINK])
 	{
-		char	   *key_link = strm_uuid_text(DatumGetUUIDP(server[STRM_EVENT_KEY_LINK]));
-
-		strm_avro_put_string(out, key_link, strlen(key_link));
+		strm_avro_put_long(out, STRM_AVRO_UUID_SIZE);
+		strm_uuid_append(out, DatumGetUUIDP(server[STRM_EVENT_KEY_LINK]));
 	}
 	strm_avro_put_levels(out, server[STRM_EVENT_CONSENT_LEVELS], server_null[STRM_EVENT_CONSENT_LEVELS]);
 }

@@ -22,6 +22,7 @@
 #include "contract/names.h"
 #include "export/avro.h"
 #include "export/avro_private.h"
+#include "export/encoder_private.h"
 #include "strm_privacy.h"
 
 #define STRM_AVRO_META "strmMeta"
@@ -168,19 +169,8 @@ strm_avro_schema(const StrmContract *contract, const Oid *types)
 	return schema.data;
 }
 
-/* Columns of a derived stream go by number, for its owner may rename them. */
 char *
 strm_avro_stream_schema(const StrmStream *stream, const StrmDerivedStream *derived)
 {
-	const StrmContract *contract = stream->contract;
-	Oid		   *types = palloc(mul_size(contract->nfields, sizeof(Oid)));
-
-	for (int i = 0; i < contract->nfields; i++)
-	{
-		if (derived != NULL)
-			types[i] = get_atttype(derived->relid, STRM_DERIVED_ATTNUM(i));
-		else
-			types[i] = get_atttype(stream->relid, get_attnum(stream->relid, contract->fields[i].column));
-	}
-	return strm_avro_schema(contract, types);
+	return strm_avro_schema(stream->contract, strm_export_types(stream, derived));
 }
