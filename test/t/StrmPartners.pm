@@ -15,7 +15,7 @@ use PostgreSQL::Test::Utils;
 use Time::HiRes qw(usleep);
 
 our @EXPORT = qw(strm_start strm_wait strm_listening strm_bad_store strm_rsa_key strm_azurite strm_azure_request strm_s3_request
-  strm_password_server strm_tink $python $azure_account $azure_key);
+  strm_password_server strm_schema_registry strm_tink $python $azure_account $azure_key);
 
 # The system's python3; undef where there is none.
 our $python = (grep { -x } map { "$_/python3" } '/usr/bin', split /:/, $ENV{PATH})[0];
@@ -66,6 +66,17 @@ sub strm_bad_store
 	my $file = "$dir/$name.port";
 	my $pid = strm_start("$dir/$name.log", $python, "$FindBin::Bin/../partners/bad_store.py", $file, @args);
 	strm_wait(sub { -e $file }) or die 'the store does not start: ' . slurp_file("$dir/$name.log");
+	chomp(my $port = slurp_file($file));
+	return ($pid, $port);
+}
+
+# Starts test/partners/schema_registry.py, with its arguments but the first: its process and its port.
+sub strm_schema_registry
+{
+	my ($dir, $name, @args) = @_;
+	my $file = "$dir/$name.port";
+	my $pid = strm_start("$dir/$name.log", $python, "$FindBin::Bin/../partners/schema_registry.py", $file, @args);
+	strm_wait(sub { -e $file }) or die 'the registry does not start: ' . slurp_file("$dir/$name.log");
 	chomp(my $port = slurp_file($file));
 	return ($pid, $port);
 }
