@@ -26,13 +26,16 @@ my $owner = $$;
 my $count = 0;
 my @clients;
 my $classes;
+my %undone = (kill => 'start', stop => 'start', pause => 'continue');
+my %again;
 
-# Topics are deleted so that what the brokers hold of them is free again.
+# Brokers that the test stopped run again for the next one; topics are deleted so that what the brokers hold of them is free.
 END
 {
 	my $status = $?;
 	if ($$ == $owner)
 	{
+		for my $broker (keys %again) { eval { strm_kafka_control($again{$broker}, $broker) } }
 		for my $client (@clients)
 		{
 			for my $topic (@{ $client->{topics} }) { eval { $client->do('delete', $topic) } }
@@ -80,6 +83,8 @@ sub strm_kafka_control
 	my ($verb, $broker) = @_;
 	chomp(my $answer = `"$FindBin::Bin/../partners/kafka_control" $verb $broker`);
 	die "$verb $broker: $answer" if $answer ne 'done';
+	$again{$broker} = $undone{$verb};
+	delete $again{$broker} if !$undone{$verb};
 	return;
 }
 
