@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include <sys/socket.h>
+
 #include "kafka/handle.h"
 
 /* By their whole names, or (with a star) by how they begin or end. */
@@ -97,6 +99,39 @@ strm_kafka_log_nothing(const rd_kafka_t *rk, int level, const char *facility, co
 {
 }
 
+typedef const char *(*StrmKafkaRefuse) (const struct sockaddr *address, bool trusted, bool local_only);
+
+/* Connects, or says that it must not. In the library's threads, as what follows. */
+static int
+strm_kafka_connect(int socket, const struct sockaddr *address, int size, StrmKafkaRefuse refuse, bool trusted)
+{
+	if (refuse(address, trusted, false) != NULL)
+		return EACCES;
+	return connect(socket, address, size) == 0 || errno == EINPROGRESS ? 0 : errno;
+}
+
+static int
+strm_kafka_connect_trusted(int socket, const struct sockaddr *address, int size, const char *id, void *refuse)
+{
+	return strm_kafka_connect(socket, address, size, (StrmKafkaRefuse) refuse, true);
+}
+
+static int
+strm_kafka_connect_other(int socket, const struct sockaddr *address, int size, const char *id, void *refuse)
+{
+	return strm_kafka_connect(socket, address, size, (StrmKafkaRefuse) refuse, false);
+}
+
+/* Which addresses are reached. The handle may be used longer than the sink lives: so nothing of that is passed. */
+static void
+strm_kafka_conf_addresses(rd_kafka_conf_t *conf, const StrmSinkConfig *config)
+{
+	if (config->refuse == NULL)
+		return;
+	rd_kafka_conf_set_opaque(conf, (void *) config->refuse);
+	rd_kafka_conf_set_connect_cb(conf, config->trusted ? strm_kafka_connect_trusted : strm_kafka_connect_other);
+}
+
 /* What a producer adds. */
 static void
 strm_kafka_conf_producer(rd_kafka_conf_t *conf, const StrmSinkConfig *config)
@@ -132,6 +167,7 @@ strm_kafka_conf(const StrmSinkConfig *config, StrmKafkaUse use)
 		}
 		strm_kafka_set(conf, property->name, property->value);
 	}
+	strm_kafka_conf_addresses(conf, config);
 	/* Tokens are got in a thread of the library's, not where events are served. */
 	rd_kafka_conf_enable_sasl_queue(conf, 1);
 	if (use == STRM_KAFKA_PRODUCER)
