@@ -104,8 +104,8 @@ strm_slot_read(const char *name, StrmSlotInfo *info)
 		SpinLockRelease(&slot->mutex);
 	}
 	LWLockRelease(ReplicationSlotControlLock);
-	/* one that is being made is none yet */
-	if (slot == NULL || data.persistency == RS_EPHEMERAL)
+	/* one that is being made, or taken over from another server, is none yet */
+	if (slot == NULL || data.persistency != RS_PERSISTENT)
 		return;
 
 	info->confirmed = data.confirmed_flush;
