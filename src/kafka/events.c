@@ -57,7 +57,8 @@ strm_kafka_serve_log(StrmSink *sink, rd_kafka_event_t *event)
 
 	if (rd_kafka_event_log(event, &facility, &text, &level) != 0 || strm_kafka_has_secret(sink->rk, text))
 		return;
-	if (level > STRM_KAFKA_LOG_ERROR || !strm_kafka_log_is_due(sink, facility))
+	/* Fatal errors become the sink's, with their reason. */
+	if (level > STRM_KAFKA_LOG_ERROR || strcmp(facility, "FATAL") == 0 || !strm_kafka_log_is_due(sink, facility))
 		ereport(DEBUG1, (errmsg_internal("%s: %s: %s", sink->label, facility, text)));
 	else
 		ereport(LOG, (errcode(ERRCODE_CONNECTION_FAILURE), errmsg("%s: %s", sink->label, text)));
@@ -94,6 +95,7 @@ static void
 strm_kafka_serve_failure(StrmSink *sink, const rd_kafka_message_t *message)
 {
 	char		doing[400];
+	StrmKafkaFailure failure;
 
 	if (sink->state == STRM_SINK_FAILED)
 		return;
@@ -111,7 +113,11 @@ strm_kafka_serve_failure(StrmSink *sink, const rd_kafka_message_t *message)
 		default:
 			snprintf(doing, sizeof(doing), "cannot write to partition %d of topic \"%s\"", (int) message->partition,
 					 sink->topic_name);
-			strm_kafka_fail_with(sink, message->err, NULL, doing);
+			strm_kafka_failure_set(&failure, sink->rk, message->err, NULL, doing);
+			/* A broker that just starts may not know a topic yet. Whoever opens the next sink looks twice. */
+			if (failure.sqlstate == ERRCODE_UNDEFINED_FILE)
+				failure.temporary = true;
+			strm_kafka_fail(sink, &failure);
 	}
 }
 

@@ -25,6 +25,7 @@ typedef struct StrmKafkaMeaning
 #define STRM_KAFKA_MISSING ERRCODE_UNDEFINED_FILE
 #define STRM_KAFKA_BROKEN ERRCODE_IO_ERROR
 
+static const char *const strm_kafka_hint_address = "Check the cluster's bootstrap_servers and security.protocol.";
 static const char *const strm_kafka_hint_credentials =
 	"Check the cluster's security.protocol, sasl.* and ssl.* properties.";
 static const char *const strm_kafka_hint_tls =
@@ -55,9 +56,9 @@ static const StrmKafkaMeaning strm_kafka_meanings[] = {
 	{RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, STRM_KAFKA_MISSING, false, strm_kafka_hint_topic},
 	{RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, STRM_KAFKA_BROKEN, false, strm_kafka_hint_size},
 	{RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE, STRM_KAFKA_BROKEN, false, strm_kafka_hint_size},
-	{RD_KAFKA_RESP_ERR__TRANSPORT, STRM_KAFKA_LOST, true, NULL},
-	{RD_KAFKA_RESP_ERR__RESOLVE, STRM_KAFKA_LOST, true, NULL},
-	{RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN, STRM_KAFKA_LOST, true, NULL},
+	{RD_KAFKA_RESP_ERR__TRANSPORT, STRM_KAFKA_LOST, true, strm_kafka_hint_address},
+	{RD_KAFKA_RESP_ERR__RESOLVE, STRM_KAFKA_LOST, true, strm_kafka_hint_address},
+	{RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN, STRM_KAFKA_LOST, true, strm_kafka_hint_address},
 	{RD_KAFKA_RESP_ERR__TIMED_OUT, STRM_KAFKA_LOST, true, NULL},
 	{RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE, STRM_KAFKA_LOST, true, NULL},
 	{RD_KAFKA_RESP_ERR__MSG_TIMED_OUT, STRM_KAFKA_LOST, true, NULL},

@@ -87,9 +87,10 @@ strm_kafka_not_sent(StrmSink *sink, const StrmSinkRecord *record, rd_kafka_resp_
 
 	if (err == RD_KAFKA_RESP_ERR__QUEUE_FULL)
 		return STRM_SINK_AGAIN;
-	if (err == RD_KAFKA_RESP_ERR__FATAL || (err == RD_KAFKA_RESP_ERR__STATE && sink->transactional))
+	if (rd_kafka_fatal_error(sink->rk, NULL, 0) != RD_KAFKA_RESP_ERR_NO_ERROR ||
+		(err == RD_KAFKA_RESP_ERR__STATE && sink->transactional))
 	{
-		/* Events tell why. */
+		/* Reports on other records tell why. */
 		if (sink->fatal_since == 0)
 			sink->fatal_since = GetCurrentTimestamp();
 		return STRM_SINK_AGAIN;

@@ -9,7 +9,7 @@
 #include "kafka/reader.h"
 #include "strm_privacy.h"
 
-#define STRM_KAFKA_MISSING_TRIES 15	/* a new topic is not known to all brokers at once */
+#define STRM_KAFKA_MISSING_TRIES 50 /* nor a new topic, nor an old one to a broker that starts, is known at once */
 #define STRM_KAFKA_STEP_TIME 1000	/* milliseconds */
 
 bool
