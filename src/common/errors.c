@@ -72,6 +72,50 @@ strm_errors_message_is_safe(const ErrorData *edata)
 	}
 }
 
+/* The text that a message was made from, with dots where values stood; in the current context. */
+static char *
+strm_errors_template(const char *format)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	for (const char *p = format; *p != '\0'; p++)
+	{
+		if (*p != '%')
+			appendStringInfoChar(&text, *p);
+		else if (p[1] == '%')
+			appendStringInfoChar(&text, *p++);
+		else
+		{
+			/* flags, width, precision, length, conversion */
+			p += strspn(p + 1, "0123456789.*$-+ #'hlqjzt") + 1;
+			appendStringInfoString(&text, "...");
+			if (*p == '\0')
+				break;
+		}
+	}
+	return text.data;
+}
+
+void
+strm_errors_describe(const ErrorData *edata, StrmErrorText *text)
+{
+	memset(text, 0, sizeof(StrmErrorText));
+	if (strm_errors_message_is_safe(edata))
+		text->message = edata->message;
+	else if (edata->message_id != NULL && strcmp(edata->message_id, "%s") != 0)
+		text->message = strm_errors_template(edata->message_id);
+	else
+		text->message = "an error whose message is withheld";
+	if (strm_errors_are_ours(edata))
+	{
+		text->detail = edata->detail;
+		text->hint = edata->hint;
+	}
+	else if (text->message != edata->message)
+		text->detail = "Parts of the message are withheld: they may be values of rows.";
+}
+
 void
 strm_faults_init(StrmFaults *faults)
 {

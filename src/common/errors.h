@@ -84,6 +84,20 @@ extern bool strm_errors_are_ours(const ErrorData *edata);
  */
 extern bool strm_errors_message_is_safe(const ErrorData *edata);
 
+/* What may be told of an error; detail and hint may be NULL. */
+typedef struct StrmErrorText
+{
+	const char *message;
+	const char *detail;
+	const char *hint;
+} StrmErrorText;
+
+/*
+ * Of an error that may be about a row: a message that could hold a value is replaced by the text that it was made
+ * from. In the current context, and as long as edata.
+ */
+extern void strm_errors_describe(const ErrorData *edata, StrmErrorText *text);
+
 /* Collects faults, so that one error reports them all, a detail line each. */
 typedef struct StrmFaults
 {

@@ -224,36 +224,12 @@ strm_job_run(StrmJobWorker *worker)
 	RESUME_CANCEL_INTERRUPTS();
 }
 
-/* The text that a message was made from, with dots where values stood; in the current context. */
-static char *
-strm_job_template(const char *format)
-{
-	StringInfoData text;
-
-	initStringInfo(&text);
-	for (const char *p = format; *p != '\0'; p++)
-	{
-		if (*p != '%')
-			appendStringInfoChar(&text, *p);
-		else if (p[1] == '%')
-			appendStringInfoChar(&text, *p++);
-		else
-		{
-			/* flags, width, precision, length, conversion */
-			p += strspn(p + 1, "0123456789.*$-+ #'hlqjzt") + 1;
-			appendStringInfoString(&text, "...");
-			if (*p == '\0')
-				break;
-		}
-	}
-	return text.data;
-}
-
 /* What to tell of an error, without anything that could be a value of a row. In the current context. */
 static StrmJobError
 strm_job_describe(const ErrorData *edata)
 {
 	StrmJobError error = {.sqlstate = edata->sqlerrcode};
+	StrmErrorText told;
 
 	if (edata->sqlerrcode == STRM_ERR_CANCELLED)
 	{
@@ -265,19 +241,10 @@ strm_job_describe(const ErrorData *edata)
 		}
 		return error;
 	}
-	if (strm_errors_message_is_safe(edata))
-		error.message = edata->message;
-	else if (edata->message_id != NULL && strcmp(edata->message_id, "%s") != 0)
-		error.message = strm_job_template(edata->message_id);
-	else
-		error.message = "an error whose message is withheld";
-	if (strm_errors_are_ours(edata))
-	{
-		error.detail = edata->detail;
-		error.hint = edata->hint;
-	}
-	else if (error.message != edata->message)
-		error.detail = "Parts of the message are withheld: they may be values of rows.";
+	strm_errors_describe(edata, &told);
+	error.message = told.message;
+	error.detail = told.detail;
+	error.hint = told.hint;
 	return error;
 }
 
