@@ -109,4 +109,11 @@ extern int	no_such_variable
 #define strm_replication_slot_acquire(name) ReplicationSlotAcquire(name, false, false)
 #endif
 
+/* 17 ties wait event sets to resource owners instead of memory contexts. */
+#if PG_VERSION_NUM < 170000
+#define strm_create_wait_event_set(cxt, n) CreateWaitEventSet(cxt, n)
+#else
+#define strm_create_wait_event_set(cxt, n) CreateWaitEventSet(NULL, n)
+#endif
+
 #endif							/* STRM_COMPAT_H */
