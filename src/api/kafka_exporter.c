@@ -27,6 +27,7 @@
 #include "export/avro.h"
 #include "export/decoder.h"
 #include "export/exporter.h"
+#include "export/snapshot.h"
 #include "strm_privacy.h"
 #include "worker/database_command.h"
 #include "worker/kafka_check.h"
@@ -239,11 +240,13 @@ strm_kafka_request_store(StrmKafkaRequest *request)
 	strm_registry_add_text(&args, request->format);
 	strm_registry_add(&args, BOOLOID, BoolGetDatum(exporter->transactional), false);
 	strm_registry_add(&args, BOOLOID, BoolGetDatum(exporter->include_existing), false);
+	/* the server's own text form lacks subtransactions */
+	strm_registry_add_text(&args, strm_snapshot_text(strm_snapshot_take()));
 	if (!strm_registry_fetch("INSERT INTO strm.kafka_exporter (id, name, owner, cluster_id, stream_id,"
 							 "  derived_stream_id, topic, partitions, format, transactional, include_existing_events,"
 							 "  defined_at, defined_lsn)"
 							 " VALUES ($1, $2, $3::regrole, $4, $5, $6, $7, $8, $9, $10, $11,"
-							 "  pg_current_snapshot()::text, pg_current_wal_insert_lsn())"
+							 "  $12, pg_current_wal_insert_lsn())"
 							 " ON CONFLICT (name) DO NOTHING RETURNING id",
 							 STRM_REGISTRY_ARGS(&args), &id, &isnull))
 		ereport(ERROR,

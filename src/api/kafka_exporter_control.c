@@ -21,6 +21,7 @@
 #include "common/errors.h"
 #include "export/decoder.h"
 #include "export/exporter.h"
+#include "export/snapshot.h"
 #include "strm_privacy.h"
 #include "worker/database_command.h"
 
@@ -169,8 +170,10 @@ strm_kafka_exporter_begin_anew(const StrmKafkaExporter *exporter, StrmExporterSt
 {
 	memset(status, 0, sizeof(StrmExporterStatus));
 	status->epoch = (uint32) (GetCurrentTimestamp() / USECS_PER_MINUTE);
-	strm_kafka_exporter_execute(exporter, "UPDATE strm.kafka_exporter SET defined_at = pg_current_snapshot()::text,"
-								" defined_lsn = pg_current_wal_insert_lsn() WHERE id = $1");
+	strm_kafka_exporter_execute(exporter,
+								psprintf("UPDATE strm.kafka_exporter SET defined_at = %s,"
+										 " defined_lsn = pg_current_wal_insert_lsn() WHERE id = $1",
+										 quote_literal_cstr(strm_snapshot_text(strm_snapshot_take()))));
 }
 
 /*

@@ -61,7 +61,7 @@ typedef struct StrmKafkaExporter
 	bool		transactional;
 	bool		include_existing;
 	bool		paused;			/* wanted */
-	char	   *defined_at;		/* snapshot of its creation, as pg_snapshot's text */
+	char	   *defined_at;		/* snapshot of its creation, see snapshot.h */
 	XLogRecPtr	defined_lsn;	/* of its creation, or a little before */
 } StrmKafkaExporter;
 
