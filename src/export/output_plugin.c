@@ -13,6 +13,7 @@
 #include "access/xlog.h"
 #include "miscadmin.h"
 #include "replication/logical.h"
+#include "replication/origin.h"
 #include "replication/output_plugin.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -109,7 +110,10 @@ strm_output_plugin_copy_toasted(StrmPlugin *plugin, Relation relation, HeapTuple
 	MemoryContextReset(plugin->row_context);
 }
 
-/* Every row counts, wanted or not, so that a row has the same number whatever else is exported. */
+/*
+ * Every row counts, wanted or not, so that a row has the same number whatever else is exported. Rows that were moved to
+ * another partition are none that came into the stream.
+ */
 static void
 strm_output_plugin_change(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, Relation relation,
 						  ReorderBufferChange *change)
@@ -117,7 +121,7 @@ strm_output_plugin_change(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, Re
 	StrmPlugin *plugin = ctx->output_plugin_private;
 
 	CHECK_FOR_INTERRUPTS();
-	if (change->action != REORDER_BUFFER_CHANGE_INSERT)
+	if (change->action != REORDER_BUFFER_CHANGE_INSERT || change->origin_id == DoNotReplicateId)
 		return;
 	if (plugin->wanted(plugin->arg, RelationGetRelid(relation)))
 	{

@@ -18,6 +18,7 @@
 #include "commands/defrem.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
+#include "replication/origin.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/lsyscache.h"
@@ -213,6 +214,30 @@ strm_partition_create_default(Oid relid)
 }
 
 /*
+ * Moves the default partition's rows of a window to a table. They came into the stream before: what is written bears
+ * the origin that says so, for exporters that read the WAL.
+ */
+static void
+strm_partition_move(const char *stream, const char *start, const char *end, const char *to)
+{
+	RepOriginId origin = replorigin_session_origin;
+
+	replorigin_session_origin = DoNotReplicateId;
+	PG_TRY();
+	{
+		strm_stream_execute(psprintf("WITH moved AS (DELETE FROM %s WHERE " STRM_COLUMN_TIMESTAMP
+									 " OPERATOR(pg_catalog.>=) %s::pg_catalog.timestamptz AND " STRM_COLUMN_TIMESTAMP
+									 " OPERATOR(pg_catalog.<) %s::pg_catalog.timestamptz RETURNING *)"
+									 " INSERT INTO %s SELECT * FROM moved", stream, start, end, to));
+	}
+	PG_FINALLY();
+	{
+		replorigin_session_origin = origin;
+	}
+	PG_END_TRY();
+}
+
+/*
  * Creates one window's partition. Rows that come meanwhile are of the present window: they must not be on their way to
  * the default partition, which would refuse them in the end, so the stream is locked when it is that one.
  */
@@ -232,10 +257,7 @@ strm_partition_create_window(Oid relid, const Interval *width, StrmWindow window
 	{
 		/* attaching takes the same lock, but that is after the rows were looked for */
 		strm_stream_execute(psprintf("LOCK TABLE %s IN ACCESS EXCLUSIVE MODE", rest));
-		strm_stream_execute(psprintf("WITH moved AS (DELETE FROM %s WHERE " STRM_COLUMN_TIMESTAMP
-									 " OPERATOR(pg_catalog.>=) %s::pg_catalog.timestamptz AND " STRM_COLUMN_TIMESTAMP
-									 " OPERATOR(pg_catalog.<) %s::pg_catalog.timestamptz RETURNING *)"
-									 " INSERT INTO %s SELECT * FROM moved", stream, start, end, name));
+		strm_partition_move(stream, start, end, name);
 	}
 	strm_stream_execute(psprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM (%s) TO (%s)", stream, name, start,
 								 end));
