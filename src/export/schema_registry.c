@@ -25,6 +25,7 @@
 #define STRM_REGISTRY_URL "schema.registry.url"
 #define STRM_REGISTRY_USER_INFO "schema.registry.basic.auth.user.info"
 #define STRM_REGISTRY_CA "schema.registry.ssl.ca.pem"
+#define STRM_REGISTRY_TIME 10000	/* milliseconds: other exporters of the worker wait meanwhile */
 #define STRM_REGISTRY_TYPE "application/vnd.schemaregistry.v1+json"
 
 char *
@@ -147,7 +148,7 @@ strm_schema_registry_post(const StrmKafkaCluster *cluster, const char *subject, 
 	peer.name = cluster->name;
 	peer.trusted = cluster->trusted;
 	peer.ca = strm_schema_registry_property(cluster->config, STRM_REGISTRY_CA);
-	peer.limit = strm_connector_timeout * 1000;
+	peer.limit = Min(strm_connector_timeout * 1000, STRM_REGISTRY_TIME);
 
 	initStringInfo(&body);
 	appendStringInfoString(&body, "{\"schema\":");
