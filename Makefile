@@ -44,7 +44,7 @@ $(EXTENSION_SCRIPT): $(SQL_PARTS)
 
 all: $(KAFKA_LIBRARY)
 $(KAFKA_LIBRARY): $(KAFKA_OBJS)
-	$(CC) $(CFLAGS) -shared -o $@ $^ $(LDFLAGS) $(LDFLAGS_SL) -lrdkafka
+	$(CC) $(CFLAGS) -shared -o $@ $^ $(LDFLAGS) $(LDFLAGS_SL) -lrdkafka -lcurl
 
 install: install-kafka
 install-kafka: $(KAFKA_LIBRARY) installdirs

@@ -109,8 +109,14 @@ strm_kafka_has_secret(rd_kafka_t *rk, const char *text)
 
 		if (rd_kafka_conf_get(rd_kafka_conf(rk), *name, value, &size) == RD_KAFKA_CONF_OK && value[0] != '\0')
 		{
+			char	   *rest = value;
+			char	   *secret = value;
+
+			/* token.c keeps the secret in a line of its own. */
 			value[sizeof(value) - 1] = '\0';
-			found = strstr(text, value) != NULL;
+			for (int i = 0; i <= STRM_KAFKA_TOKEN_SECRET_LINE && rest != NULL; i++)
+				secret = strsep(&rest, "\n");
+			found = secret[0] != '\0' && strstr(text, secret) != NULL;
 		}
 		explicit_bzero(value, sizeof(value));
 	}
@@ -134,6 +140,9 @@ strm_kafka_failure_set(StrmKafkaFailure *failure, rd_kafka_t *rk, rd_kafka_resp_
 	char		message[STRM_KAFKA_MESSAGE_SIZE];
 	const StrmKafkaMeaning *meaning = NULL;
 
+	if (err == RD_KAFKA_RESP_ERR__AUTHENTICATION && words != NULL &&
+		strstr(words, STRM_KAFKA_TOKEN_UNREACHABLE) != NULL)
+		err = RD_KAFKA_RESP_ERR__TRANSPORT;
 	for (int i = 0; i < lengthof(strm_kafka_meanings); i++)
 	{
 		if (strm_kafka_meanings[i].err == err)

@@ -8,6 +8,9 @@
 #include "kafka/librdkafka.h"
 
 #define STRM_KAFKA_MESSAGE_SIZE 768
+/* What token.c says of an endpoint that may be there later; librdkafka knows only that there is no token. */
+#define STRM_KAFKA_TOKEN_UNREACHABLE "the token endpoint cannot be reached"
+#define STRM_KAFKA_TOKEN_SECRET_LINE 3	/* of sasl.oauthbearer.config, when token.c made it */
 
 typedef struct StrmKafkaFailure
 {

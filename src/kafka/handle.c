@@ -10,13 +10,15 @@
 #include <sys/socket.h>
 
 #include "kafka/handle.h"
+#include "kafka/token.h"
 
 /* By their whole names, or (with a star) by how they begin or end. */
 static const char *const strm_kafka_refused[] = {
 	"plugin.*", "sasl.kerberos.*", "*.location", "*.file", "*.path", "*.paths", "*.providers", "ssl.engine.*", "*_cb",
 	"opaque", "default_topic_conf", "enabled_events", "debug", "log.queue", "log_level", "test.mock.*", "client.software.*",
 	"enable.idempotence", "enable.gapless.guarantee", "acks", "request.required.acks", "transactional.id",
-	"message.timeout.ms", "delivery.timeout.ms", "queuing.strategy", "queue.buffering.max.*",
+	"message.timeout.ms", "delivery.timeout.ms", "queuing.strategy", "queue.buffering.max.messages",
+	"queue.buffering.max.kbytes",
 	"queue.buffering.backpressure.threshold", "message.send.max.retries", "retries", "isolation.level", "group.*",
 	"check.crcs", "enable.partition.eof", "auto.offset.reset", "allow.auto.create.topics", "interceptors"};
 
@@ -153,6 +155,7 @@ rd_kafka_conf_t *
 strm_kafka_conf(const StrmSinkConfig *config, StrmKafkaUse use)
 {
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	bool		token = strm_kafka_token_wanted(config);
 
 	strm_kafka_set_all(conf, strm_kafka_defaults);
 	for (int i = 0; i < config->nproperties; i++)
@@ -165,8 +168,11 @@ strm_kafka_conf(const StrmSinkConfig *config, StrmKafkaUse use)
 				strm_kafka_refuse(conf, property->name,
 								  "It would run code, name a file, or break what exporters promise.");
 		}
-		strm_kafka_set(conf, property->name, property->value);
+		if (!token || !strm_kafka_token_takes(property->name))
+			strm_kafka_set(conf, property->name, property->value);
 	}
+	if (token)
+		strm_kafka_token_configure(conf, config);
 	strm_kafka_conf_addresses(conf, config);
 	/* Tokens are got in a thread of the library's, not where events are served. */
 	rd_kafka_conf_enable_sasl_queue(conf, 1);
