@@ -40,6 +40,13 @@ typedef struct StrmBackfillPlan
 	(((uint64) (table) << 48) | ((uint64) (block) << 16) | (uint64) (offset))
 
 /*
+ * Locks a stream's tables (AccessShareLock), in the transaction that takes `rows` and makes the plan, and before: waits
+ * for who moves rows from one partition to another, so that `rows` has that, or nothing is moved until the backfill is
+ * done.
+ */
+extern void strm_backfill_lock(Oid stream);
+
+/*
  * The plan of a stream as of now (its tables), in the current context. rows, which was taken before, and except are the
  * caller's. Raises 54000 when the stream has more than 65535 partitions.
  */

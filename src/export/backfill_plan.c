@@ -11,6 +11,7 @@
 #include "catalog/pg_inherits.h"
 #include "lib/stringinfo.h"
 #include "storage/bufmgr.h"
+#include "storage/lmgr.h"
 #include "utils/rel.h"
 
 #include "common/errors.h"
@@ -22,13 +23,15 @@
 /* A place has 16 bits for the table, of which the last value means the end. */
 #define STRM_BACKFILL_MAX_TABLES 65535
 
-/* Adds a table that is there; the caller holds a lock on it. */
+/* Adds a table, unless it was dropped; the caller holds a lock on it. */
 static void
 strm_backfill_plan_add(StrmBackfillPlan *plan, Oid relid)
 {
-	Relation	rel = relation_open(relid, NoLock);
+	Relation	rel = try_relation_open(relid, NoLock);
 	StrmBackfillTable *table;
 
+	if (rel == NULL)
+		return;
 	if (rel->rd_rel->relkind == RELKIND_RELATION)
 	{
 		table = &plan->tables[plan->ntables++];
@@ -39,13 +42,22 @@ strm_backfill_plan_add(StrmBackfillPlan *plan, Oid relid)
 	relation_close(rel, NoLock);
 }
 
+void
+strm_backfill_lock(Oid stream)
+{
+	LockRelationOid(stream, AccessShareLock);
+	list_free(find_all_inheritors(stream, AccessShareLock, NULL));
+}
+
 StrmBackfillPlan *
 strm_backfill_plan(Oid stream, StrmSnapshot *rows, XLogRecPtr rows_lsn, StrmSnapshot *except)
 {
 	StrmBackfillPlan *plan = palloc0(sizeof(StrmBackfillPlan));
-	List	   *relids = find_all_inheritors(stream, AccessShareLock, NULL);
+	List	   *relids;
 	ListCell   *cell;
 
+	LockRelationOid(stream, AccessShareLock);
+	relids = find_all_inheritors(stream, AccessShareLock, NULL);
 	list_sort(relids, list_oid_cmp);
 	plan->stream = stream;
 	plan->rows = rows;

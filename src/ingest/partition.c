@@ -16,6 +16,7 @@
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "commands/defrem.h"
+#include "executor/spi.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
 #include "replication/origin.h"
@@ -26,6 +27,7 @@
 #include "utils/timestamp.h"
 
 #include "catalog/cache.h"
+#include "catalog/registry.h"
 #include "ingest/partition.h"
 #include "ingest/stream.h"
 #include "strm_privacy.h"
@@ -214,6 +216,39 @@ strm_partition_create_default(Oid relid)
 }
 
 /*
+ * Does a Kafka exporter of the stream read existing events, or may it yet? Moved rows look like new ones to it: it would
+ * not publish them. It locks the stream's tables before it fixes what it reads; the caller has locked the default one.
+ */
+static bool
+strm_partition_is_read(Oid relid)
+{
+	StrmRegistryArgs args = {0};
+	Datum		found;
+	bool		isnull;
+
+	strm_registry_add(&args, OIDOID, ObjectIdGetDatum(relid), false);
+	return strm_registry_fetch("SELECT 1 FROM strm.kafka_exporter e"
+							   " JOIN strm.kafka_exporter_state x ON x.exporter_id = e.id"
+							   " JOIN strm.stream s ON s.id = e.stream_id"
+							   " WHERE s.relation = $1"
+							   "  AND (x.start_lsn IS NULL OR split_part(x.backfill, ' ', 2) = '0') LIMIT 1",
+							   STRM_REGISTRY_ARGS(&args), &found, &isnull);
+}
+
+/* Has the default partition rows of the window that is given by these quoted moments? */
+static bool
+strm_partition_has_rows(const char *rest, const char *start, const char *end)
+{
+	int			result = SPI_execute(psprintf("SELECT FROM %s WHERE " STRM_COLUMN_TIMESTAMP
+											  " OPERATOR(pg_catalog.>=) %s::pg_catalog.timestamptz AND "
+											  STRM_COLUMN_TIMESTAMP
+											  " OPERATOR(pg_catalog.<) %s::pg_catalog.timestamptz", rest, start, end),
+									 false, 1);
+
+	return result == SPI_OK_SELECT && SPI_processed > 0;
+}
+
+/*
  * Moves the default partition's rows of a window to a table. They came into the stream before: what is written bears
  * the origin that says so, for exporters that read the WAL.
  */
@@ -239,9 +274,10 @@ strm_partition_move(const char *stream, const char *start, const char *end, cons
 
 /*
  * Creates one window's partition. Rows that come meanwhile are of the present window: they must not be on their way to
- * the default partition, which would refuse them in the end, so the stream is locked when it is that one.
+ * the default partition, which would refuse them in the end, so the stream is locked when it is that one. false when
+ * it cannot be made for now.
  */
-static void
+static bool
 strm_partition_create_window(Oid relid, const Interval *width, StrmWindow window, bool present)
 {
 	char	   *stream = strm_catalog_relation_name(relid);
@@ -249,18 +285,28 @@ strm_partition_create_window(Oid relid, const Interval *width, StrmWindow window
 	char	   *end = quote_literal_cstr(strm_partition_moment(window.end));
 	char	   *rest = strm_partition_default(relid);
 	char	   *name;
+	bool		has_rows;
 
 	if (present)
 		strm_stream_execute(psprintf("LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE", stream));
-	name = strm_partition_create_table(relid, strm_partition_label(width, window.start));
+	/* attaching takes the same lock, but that is after the rows were looked for */
 	if (rest != NULL)
-	{
-		/* attaching takes the same lock, but that is after the rows were looked for */
 		strm_stream_execute(psprintf("LOCK TABLE %s IN ACCESS EXCLUSIVE MODE", rest));
-		strm_partition_move(stream, start, end, name);
+	has_rows = rest != NULL && strm_partition_has_rows(rest, start, end);
+	if (has_rows && strm_partition_is_read(relid))
+	{
+		ereport(NOTICE,
+				errmsg("partition \"%s\" of stream \"%s\" is left for later",
+					   strm_partition_label(width, window.start), get_rel_name(relid)),
+				errdetail("The default partition has rows for it, which stay while a Kafka exporter publishes existing events."));
+		return false;
 	}
+	name = strm_partition_create_table(relid, strm_partition_label(width, window.start));
+	if (has_rows)
+		strm_partition_move(stream, start, end, name);
 	strm_stream_execute(psprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM (%s) TO (%s)", stream, name, start,
 								 end));
+	return true;
 }
 
 int
@@ -273,11 +319,8 @@ strm_partition_create(Oid relid, const Interval *width, int ahead)
 	{
 		StrmWindow	window = strm_partition_window(width, now, i);
 
-		if (!strm_partition_exists(relid, window))
-		{
-			strm_partition_create_window(relid, width, window, i == 0);
+		if (!strm_partition_exists(relid, window) && strm_partition_create_window(relid, width, window, i == 0))
 			created++;
-		}
 	}
 	return created;
 }
