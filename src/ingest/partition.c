@@ -216,8 +216,9 @@ strm_partition_create_default(Oid relid)
 }
 
 /*
- * Does a Kafka exporter of the stream read existing events, or may it yet? Moved rows look like new ones to it: it would
- * not publish them. It locks the stream's tables before it fixes what it reads; the caller has locked the default one.
+ * Does a Kafka exporter of the stream read existing events, or may it yet? Moved rows look like new ones to it: it
+ * would not publish them. It locks the stream's tables before it fixes what it reads; the caller has locked the default
+ * partition.
  */
 static bool
 strm_partition_is_read(Oid relid)
