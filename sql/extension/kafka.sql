@@ -186,6 +186,7 @@ CREATE VIEW strm.kafka_exporters AS
          e.derived_stream_id IS NOT NULL AS derived, c.name AS cluster, e.topic, e.partitions, e.format, e.transactional, e.include_existing_events,
          CASE WHEN NOT k.ours THEN 'BROKEN'
               WHEN p.id IS NULL AND e.paused AND t.state NOT IN ('ERROR', 'BROKEN') THEN 'PAUSED'
+              WHEN p.state IN ('ERROR', 'BROKEN') THEN COALESCE(t.state, p.state)
               ELSE COALESCE(p.state, t.state, 'CREATING') END AS state,
          t.since,
          CASE WHEN k.ours AND w.lsn >= h.lsn THEN pg_catalog.pg_wal_lsn_diff(w.lsn, h.lsn)

@@ -42,7 +42,7 @@ GRANT SELECT ON strm.entity_states TO strm_admin, strm_monitor;
 CREATE FUNCTION strm.notify_entity() RETURNS trigger
   LANGUAGE c AS 'MODULE_PATHNAME', 'strm_sql_notify_entity';
 REVOKE ALL ON FUNCTION strm.notify_entity() FROM PUBLIC;
-COMMENT ON FUNCTION strm.notify_entity() IS 'Row trigger of registry tables: NOTIFY on channel strm_privacy. Arguments: the entity, and the columns of its id, name and status (empty: none)';
+COMMENT ON FUNCTION strm.notify_entity() IS 'Row trigger of registry tables: NOTIFY on channel strm_privacy. Arguments: the entity, and the columns of its id, name (exporter_id: that exporter''s) and status (empty: none)';
 
 CREATE TRIGGER notify_entity AFTER INSERT OR DELETE ON strm.stream
   FOR EACH ROW EXECUTE FUNCTION strm.notify_entity('stream', 'id', 'relation', '');
@@ -57,7 +57,7 @@ CREATE TRIGGER notify_entity AFTER INSERT OR UPDATE OR DELETE ON strm.kafka_clus
 CREATE TRIGGER notify_entity AFTER DELETE ON strm.kafka_exporter
   FOR EACH ROW EXECUTE FUNCTION strm.notify_entity('kafka_exporter', 'id', 'name', '');
 CREATE TRIGGER notify_entity AFTER INSERT ON strm.kafka_exporter_state
-  FOR EACH ROW EXECUTE FUNCTION strm.notify_entity('kafka_exporter', 'exporter_id', '', 'state');
+  FOR EACH ROW EXECUTE FUNCTION strm.notify_entity('kafka_exporter', 'exporter_id', 'exporter_id', 'state');
 CREATE TRIGGER notify_change AFTER UPDATE ON strm.kafka_exporter_state
   FOR EACH ROW WHEN (NEW.state OPERATOR(pg_catalog.<>) OLD.state)
-  EXECUTE FUNCTION strm.notify_entity('kafka_exporter', 'exporter_id', '', 'state');
+  EXECUTE FUNCTION strm.notify_entity('kafka_exporter', 'exporter_id', 'exporter_id', 'state');

@@ -305,6 +305,10 @@ strm_sql_drop_kafka_cluster(PG_FUNCTION_ARGS)
 	strm_registry_execute("DELETE FROM strm.kafka_cluster_user WHERE cluster_id = $1", STRM_REGISTRY_ARGS(&args));
 	strm_registry_execute("DELETE FROM strm.kafka_cluster_slot WHERE cluster_id = $1", STRM_REGISTRY_ARGS(&args));
 	strm_registry_execute("DELETE FROM strm.kafka_cluster WHERE id = $1", STRM_REGISTRY_ARGS(&args));
+	/* of exporters that were dropped while no worker was there to do it */
+	strm_registry_execute("DELETE FROM strm.kafka_exporter_state s"
+						  " WHERE NOT EXISTS (SELECT FROM strm.kafka_exporter e WHERE e.id = s.exporter_id)",
+						  0, NULL, NULL, NULL);
 	strm_worker_nudge_at_commit();
 	PG_RETURN_VOID();
 }

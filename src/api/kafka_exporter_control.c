@@ -161,9 +161,9 @@ strm_sql_resume_kafka_exporter(PG_FUNCTION_ARGS)
 }
 
 /*
- * An exporter of which this server knows nothing comes from a dump. Its epoch must be beyond those that the topic has
- * seen, which count rebuilds: minutes since 2000 are. The snapshot of its definition is of another server's
- * transactions: it begins anew.
+ * An exporter that never published here comes from a dump. Its epoch must be beyond those that the topic has seen,
+ * which count rebuilds: minutes since 2000 are. The snapshot of its definition is of another server's transactions: it
+ * begins anew.
  */
 static void
 strm_kafka_exporter_begin_anew(const StrmKafkaExporter *exporter, StrmExporterStatus *status)
@@ -192,7 +192,8 @@ strm_kafka_exporter_take_over(const StrmKafkaCluster *cluster)
 		const StrmKafkaExporter *exporter = lfirst(lc);
 		StrmExporterStatus status;
 
-		if (!strm_exporter_status_read(&exporter->id, &status))
+		if (!strm_exporter_status_read(&exporter->id, &status) ||
+			(XLogRecPtrIsInvalid(status.start_lsn) && status.checkpoint == NULL))
 			strm_kafka_exporter_begin_anew(exporter, &status);
 		status.state = STRM_EXPORTER_BROKEN;
 		status.since = GetCurrentTimestamp();

@@ -15,6 +15,7 @@
 #include "utils/rel.h"
 
 #include "catalog/cache.h"
+#include "catalog/registry.h"
 #include "common/uuid.h"
 #include "strm_privacy.h"
 #include "worker/export_slot.h"
@@ -97,6 +98,21 @@ strm_notify_value(const TriggerData *trigger, HeapTuple tuple, int argument)
 	return get_rel_name(DatumGetObjectId(value)) == NULL ? NULL : strm_catalog_relation_name(DatumGetObjectId(value));
 }
 
+/* The name of the entity: of its row, or of a state's row that of the exporter. */
+static char *
+strm_notify_name(const TriggerData *trigger, HeapTuple tuple)
+{
+	StrmRegistryArgs args = {0};
+	Datum		name;
+	bool		isnull;
+
+	if (strcmp(trigger->tg_trigger->tgargs[2], "exporter_id") != 0)
+		return strm_notify_value(trigger, tuple, 2);
+	strm_registry_add_text(&args, strm_notify_value(trigger, tuple, 2));
+	return strm_registry_fetch("SELECT name FROM strm.kafka_exporter WHERE id = $1::uuid", STRM_REGISTRY_ARGS(&args),
+							   &name, &isnull) ? TextDatumGetCString(name) : NULL;
+}
+
 static void
 strm_notify_member(StringInfo json, const char *name, const char *value)
 {
@@ -107,7 +123,7 @@ strm_notify_member(StringInfo json, const char *name, const char *value)
 		escape_json(json, value);
 }
 
-/* strm.notify_entity(): row trigger; arguments: entity, columns of id, name, status */
+/* strm.notify_entity(): row trigger; arguments: entity, columns of id, name (or of the id of who has it), status */
 Datum
 strm_sql_notify_entity(PG_FUNCTION_ARGS)
 {
@@ -132,7 +148,7 @@ strm_sql_notify_entity(PG_FUNCTION_ARGS)
 	initStringInfo(&json);
 	strm_notify_member(&json, "entity", trigger->tg_trigger->tgargs[0]);
 	strm_notify_member(&json, "id", strm_notify_value(trigger, tuple, 1));
-	strm_notify_member(&json, "name", strm_notify_value(trigger, tuple, 2));
+	strm_notify_member(&json, "name", strm_notify_name(trigger, tuple));
 	strm_notify_member(&json, "status", status != NULL ? status : "ACTIVE");
 	appendStringInfoChar(&json, '}');
 	Async_Notify(STRM_NOTIFY_CHANNEL, json.data);

@@ -111,6 +111,9 @@ extern bool strm_exporter_status_read(const pg_uuid_t *exporter, StrmExporterSta
 extern bool strm_exporter_status_write(const pg_uuid_t *exporter, const StrmExporterStatus *status);
 extern const char *strm_exporter_state_name(StrmExporterState state);
 
+/* The exporter's definition is gone: so goes its state. */
+extern void strm_exporter_status_forget(const pg_uuid_t *exporter);
+
 /*
  * Properties for the sink of a cluster: its own, its secrets, and that servers' certificates are verified; in the
  * current context, wiped with it. What delivery depends on is the sink's. Of an embedded cluster bootstrap.servers is

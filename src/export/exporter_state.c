@@ -180,6 +180,15 @@ strm_exporter_state_args(StrmRegistryArgs *args, const pg_uuid_t *exporter, cons
 	strm_exporter_state_add_offsets(args, status->checkpoint_offsets, status->nstarts);
 }
 
+void
+strm_exporter_status_forget(const pg_uuid_t *exporter)
+{
+	StrmRegistryArgs args = {0};
+
+	strm_registry_add(&args, UUIDOID, UUIDPGetDatum(exporter), false);
+	strm_registry_execute("DELETE FROM strm.kafka_exporter_state WHERE exporter_id = $1", STRM_REGISTRY_ARGS(&args));
+}
+
 /*
  * Commands that drop a definition leave this row alone, so that a worker does not wait for their transactions; who
  * finds the definition gone takes the row away.
@@ -197,7 +206,6 @@ strm_exporter_status_write(const pg_uuid_t *exporter, const StrmExporterStatus *
 							  " (" STRM_STATE_COLUMNS ") = ROW (EXCLUDED.*)",
 							  STRM_REGISTRY_ARGS(&args)) > 0)
 		return true;
-	args.count = 1;
-	strm_registry_execute("DELETE FROM strm.kafka_exporter_state WHERE exporter_id = $1", STRM_REGISTRY_ARGS(&args));
+	strm_exporter_status_forget(exporter);
 	return false;
 }

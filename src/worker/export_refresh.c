@@ -310,6 +310,7 @@ strm_export_refresh_exporters(StrmExportSession *session)
 			continue;
 		if (session->current == exporter)
 			session->current = NULL;
+		strm_exporter_status_forget(&exporter->definition->id);
 		session->exporters = foreach_delete_current(session->exporters, lc);
 		strm_export_destroy(exporter);
 	}
