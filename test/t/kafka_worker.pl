@@ -178,6 +178,27 @@ $node->restart;
 $pid = worker_of('copy', 'with room there is a worker');
 is(() = slurp_file($node->logfile) =~ /$warning/g, 1, 'it was said once');
 
+# --- workers that are busy ---
+my $long = $node->background_psql('postgres');
+$long->query_safe('BEGIN; SELECT pg_current_xact_id()');
+$node->safe_psql('postgres', 'CREATE DATABASE slow');
+$node->safe_psql('slow', 'CREATE EXTENSION strm_privacy');
+publish('slow');
+ok($node->poll_query_until('slow', "SELECT last_error ~ 'waits for the transactions' FROM strm.kafka_exporters"),
+	'a worker whose slot waits for a transaction says so');
+prompt('CREATE DATABASE busy TEMPLATE slow', 'CREATE DATABASE ... TEMPLATE while it waits');
+prompt('DROP DATABASE busy', 'DROP DATABASE of the copy');
+ok($node->poll_query_until('postgres', 'SELECT EXISTS (' . workers_in('slow') . ')'), 'it is back');
+prompt('DROP DATABASE slow', 'DROP DATABASE while it waits');
+$long->query_safe('ROLLBACK');
+$long->quit;
+
+$node->safe_psql('copy', "INSERT INTO clicks (session) SELECT 's' || i FROM generate_series(1, 200000) AS i");
+prompt('ALTER DATABASE copy RENAME TO other', 'ALTER DATABASE while it publishes');
+prompt('ALTER DATABASE other RENAME TO copy', 'and back');
+ok($node->poll_query_until('copy', 'SELECT sent >= 200000 FROM strm.kafka_exporters'), 'it publishes all');
+$node->safe_psql('copy', "INSERT INTO clicks (session) SELECT 's' || i FROM generate_series(1, 200000) AS i");
+
 # --- DROP DATABASE ---
 prompt('DROP DATABASE copy', 'DROP DATABASE');
 is($node->safe_psql('postgres', slots('copy')), 0, 'takes the slot with it');
