@@ -73,6 +73,7 @@ typedef struct StrmExportExporter
 	bool		committing;
 	uint64		committed;		/* cookie before which all are committed, of transactional ones */
 	Size		queue_size;
+	bool		registered;		/* its Avro schema, of which the registry has this id */
 	int32		schema_id;
 	int			failures;		/* in a row */
 	TimestampTz retry_at;

@@ -209,6 +209,7 @@ strm_export_refresh_cluster(StrmExportSession *session)
 
 			strm_export_shut(exporter);
 			exporter->retry_at = 0;
+			exporter->registered = false;
 		}
 	}
 	if (session->cluster_cxt != NULL)

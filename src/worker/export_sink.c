@@ -66,7 +66,10 @@ strm_export_sink_config(StrmExportExporter *exporter, StrmSinkConfig *config)
 	}
 }
 
-/* Makes the schema of the exporter's values known to the registry. In a transaction. */
+/*
+ * Makes the schema of the exporter's values known to the registry, once for the worker's life: a registry that is away
+ * stops nothing that publishes already. In a transaction.
+ */
 static void
 strm_export_register_schema(StrmExportExporter *exporter)
 {
@@ -81,8 +84,9 @@ strm_export_register_schema(StrmExportExporter *exporter)
 				errcode(STRM_ERR_UNDEFINED),
 				errmsg("the stream was dropped"));
 	exporter->schema_id =
-		strm_schema_registry_register(exporter->session->cluster, psprintf("%s-value", definition->topic),
+		strm_schema_registry_register(exporter->session->cluster, strm_schema_registry_subject(definition->topic),
 									  strm_avro_stream_schema(stream, derived));
+	exporter->registered = true;
 }
 
 /* The broker has the record. Called from within poll. */
@@ -113,7 +117,7 @@ strm_export_sink_open(StrmExportExporter *exporter)
 
 	if (!strm_worker_begin_transaction())
 		proc_exit(0);
-	if (exporter->definition->format == STRM_EXPORT_AVRO)
+	if (exporter->definition->format == STRM_EXPORT_AVRO && !exporter->registered)
 		strm_export_register_schema(exporter);
 	cxt = AllocSetContextCreate(exporter->cxt, "strm_privacy sink", ALLOCSET_SMALL_SIZES);
 	exporter->sink_cxt = cxt;

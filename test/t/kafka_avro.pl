@@ -227,4 +227,14 @@ $node->restart;
 ok(strm_wait(sub { requests('POST.*every-value.*200') > $asked }), 'a new worker asks the registry again');
 is_deeply($json->decode(registered('/subjects')), [ 'every-value', 'every_1-value', 'once-value', 'taken-value' ], 'and nothing was registered that need not be');
 
+# --- a registry that is gone ---
+
+ok(reaches('every', 'RUNNING'), 'it publishes');
+kill 'KILL', $registry;
+waitpid $registry, 0;
+sql(q{SELECT strm.pause_kafka_exporter('every')});
+ok(reaches('every', 'PAUSED'), 'paused');
+sql(q{SELECT strm.resume_kafka_exporter('every'); INSERT INTO every (id, strm_consent_levels) VALUES ('later', '{1}')});
+ok($node->poll_query_until('postgres', q{SELECT sent = (SELECT count(*) FROM every) FROM strm.kafka_exporters WHERE name = 'every'}), 'a known schema needs it no more');
+
 done_testing();
