@@ -2,9 +2,9 @@
  * encoder.c
  *	  Rows of a stream as records of an exporter.
  *
- *	  What belongs to a row is in row_cxt, which is reset after each row. Descriptors and places of columns are kept by
- *	  table: of a partitioned stream each partition may have its own. A table's descriptor cannot change while the
- *	  encoder lives, for its lock is held to the end of the transaction.
+ *	  What belongs to a row is in row_cxt, which is reset after each row. Descriptors and places of columns are kept
+ *	  by table: of a partitioned stream each partition may have its own. Its lock is not kept: whatever is done to a
+ *	  table does not change how a row that is there, or was, is read by a descriptor that is not older.
  *
  *	  A derived stream's row is looked at in this order: consent (the view's filter), key, seal; then its fields are
  *	  revealed. A stream's row is encoded as it is stored: whether its seal is authentic is for who has the key.
@@ -165,7 +165,7 @@ strm_export_load_table(StrmExportEncoder *encoder, StrmExportTable *table)
 	if (table->exists)
 	{
 		desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
-		relation_close(rel, NoLock);
+		relation_close(rel, AccessShareLock);
 		table->layout = strm_layout_make(encoder->stream, desc);
 		table->natts = strm_export_last_column(encoder, table->layout);
 		table->slot = MakeSingleTupleTableSlot(desc, &TTSOpsHeapTuple);

@@ -49,8 +49,8 @@ extern StrmExportEncoder *strm_export_encoder(const StrmStream *stream, const St
 											  StrmExportFormat format, int32 schema_id);
 
 /*
- * Encodes one row of the stream's table (or of its partition) relid, which is locked (AccessShareLock) to the end of
- * the transaction. Buffers are reset first; what is in them is defined after STRM_EXPORT_SEND only. Does not raise for
+ * Encodes one row of the stream's table (or of its partition) relid, which need not be locked unless the row has values
+ * outside of it. Buffers are reset first; what is in them is defined after STRM_EXPORT_SEND only. Does not raise for
  * anything that is wrong with the row; raises 55000 for a key under another master key, XX001 for one that is damaged.
  */
 extern StrmExportVerdict strm_export_encode(StrmExportEncoder *encoder, Oid relid, HeapTuple tuple,

@@ -87,6 +87,7 @@ strm_export_settle(StrmExportExporter *exporter)
 	StrmSnapshot *rows;
 	StrmBackfillPlan *plan;
 
+	strm_backfill_lock(exporter->stream);
 	rows = strm_settling_take(exporter->settling, &lsn);
 	if (rows != NULL)
 	{
