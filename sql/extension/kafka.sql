@@ -168,7 +168,7 @@ CREATE VIEW strm.kafka_clusters AS
                  FROM strm.kafka_cluster_user u JOIN pg_catalog.pg_roles r ON r.oid = u.grantee::oid
                 WHERE u.cluster_id = c.id
                 ORDER BY r.rolname) AS usable_by,
-         p.ours, k.slot_name, s.wal_status, s.safe_wal_size,
+         p.ours, CASE WHEN p.ours THEN k.slot_name END AS slot_name, s.wal_status, s.safe_wal_size,
          CASE WHEN w.lsn >= s.confirmed_flush_lsn THEN pg_catalog.pg_wal_lsn_diff(w.lsn, s.confirmed_flush_lsn)
               WHEN w.lsn < s.confirmed_flush_lsn THEN 0 END::bigint AS lag_bytes,
          p.pid AS worker_pid, p.since AS worker_since, p.address, c.created_at
@@ -176,8 +176,8 @@ CREATE VIEW strm.kafka_clusters AS
    CROSS JOIN LATERAL (SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
                                    ELSE pg_catalog.pg_current_wal_flush_lsn() END AS lsn) AS w
     LEFT JOIN strm.kafka_cluster_slot k ON k.cluster_id = c.id
-    LEFT JOIN pg_catalog.pg_replication_slots s ON s.slot_name = k.slot_name::name
-    LEFT JOIN strm.kafka_cluster_progress() AS p ON p.id = c.id;
+    LEFT JOIN strm.kafka_cluster_progress() AS p ON p.id = c.id
+    LEFT JOIN pg_catalog.pg_replication_slots s ON s.slot_name = k.slot_name::name AND p.ours;
 COMMENT ON VIEW strm.kafka_clusters IS 'Kafka clusters; never their secrets. usable_by: roles that may use it besides its owner and strm_admin; ours: false in a copy of the database that it was made in, which does not publish; slot_name, wal_status, safe_wal_size, lag_bytes: of its replication slot, NULL before there is one; address: where an embedded broker listens';
 GRANT SELECT ON strm.kafka_clusters TO strm_member, strm_approver, strm_admin, strm_key_exporter, strm_monitor;
 

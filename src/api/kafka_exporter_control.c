@@ -163,13 +163,15 @@ strm_sql_resume_kafka_exporter(PG_FUNCTION_ARGS)
 /*
  * An exporter that never published here comes from a dump. Its epoch must be beyond those that the topic has seen,
  * which count rebuilds: minutes since 2000 are. The snapshot of its definition is of another server's transactions: it
- * begins anew.
+ * begins anew, but does not publish what it finds in the topic from its beginning on.
  */
 static void
 strm_kafka_exporter_begin_anew(const StrmKafkaExporter *exporter, StrmExporterStatus *status)
 {
 	memset(status, 0, sizeof(StrmExporterStatus));
 	status->epoch = (uint32) (GetCurrentTimestamp() / USECS_PER_MINUTE);
+	status->nstarts = exporter->partitions;
+	status->starts = palloc0(status->nstarts * sizeof(int64));
 	strm_kafka_exporter_execute(exporter,
 								psprintf("UPDATE strm.kafka_exporter SET defined_at = %s,"
 										 " defined_lsn = pg_current_wal_insert_lsn() WHERE id = $1",
