@@ -17,6 +17,10 @@
 /* Properties that are not librdkafka's but ours begin with this. */
 #define STRM_KAFKA_OWN_PREFIX "schema.registry."
 
+/* librdkafka's, and what sinks say instead of librdkafka's */
+#define STRM_KAFKA_BACKOFF_DEFAULT 100
+#define STRM_KAFKA_BACKOFF_MAX_DEFAULT 5000
+
 /* Told to librdkafka whatever the definition says. */
 static const StrmSinkProperty fixed[] = {
 	{"enable.ssl.certificate.verification", "true"},
@@ -236,8 +240,11 @@ strm_kafka_check_together(StrmKafkaChecking *checking)
 						   STRM_KAFKA_REGISTRY_URL, "schema.registry.url");
 	strm_kafka_check_needs(checking, STRM_KAFKA_REGISTRY_CA, "schema.registry.ssl.ca.pem",
 						   STRM_KAFKA_REGISTRY_URL, "schema.registry.url");
-	if (first != NULL && last != NULL && atoi(first) > atoi(last))
-		strm_faults_add(checking->faults, "reconnect.backoff.ms must not be greater than reconnect.backoff.max.ms");
+	if ((first != NULL ? atoi(first) : STRM_KAFKA_BACKOFF_DEFAULT) >
+		(last != NULL ? atoi(last) : STRM_KAFKA_BACKOFF_MAX_DEFAULT))
+		strm_faults_add(checking->faults, "reconnect.backoff.ms (%d by default) must not be greater than"
+						" reconnect.backoff.max.ms (%d by default)", STRM_KAFKA_BACKOFF_DEFAULT,
+						STRM_KAFKA_BACKOFF_MAX_DEFAULT);
 }
 
 /* A copy of what was collected, in memory that is wiped. */

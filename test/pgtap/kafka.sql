@@ -142,7 +142,9 @@ SELECT is(faults_of('k:9092', config), fault, config::text)
     ('{"schema.registry.url": "ftp://r"}', 'schema.registry.url must be an https:// URL'),
     ('{"schema.registry.url": "https://u:sesame@r"}', 'schema.registry.url must be a URL of a host, and a path if need be, and nothing else'),
     ('{"schema.registry.url": "https://169.254.169.254/x"}', 'schema.registry.url may not be reached: its address is link-local'),
-    ('{"reconnect.backoff.ms": 100, "reconnect.backoff.max.ms": 10}', 'reconnect.backoff.ms must not be greater than reconnect.backoff.max.ms'),
+    ('{"reconnect.backoff.ms": 100, "reconnect.backoff.max.ms": 10}', 'reconnect.backoff.ms (100 by default) must not be greater than reconnect.backoff.max.ms (5000 by default)'),
+    ('{"reconnect.backoff.max.ms": 99}', 'reconnect.backoff.ms (100 by default) must not be greater than reconnect.backoff.max.ms (5000 by default)'),
+    ('{"reconnect.backoff.ms": 5001}', 'reconnect.backoff.ms (100 by default) must not be greater than reconnect.backoff.max.ms (5000 by default)'),
     ('{"acks": 0, "linger.ms": "sesame", "batch.size": 0, "security.protocol": "none"}', E'acks may not be set: delivery depends on it, and it is always all\nlinger.ms must be an integer from 0 to 60000\n'
      || E'batch.size must be an integer from 1 to 16777216\nsecurity.protocol must be one of: plaintext ssl sasl_plaintext sasl_ssl')
   ) AS v (config, fault);
