@@ -145,17 +145,21 @@ strm_snapshot_add_subtransactions(StrmXidList *list, TransactionId xmin, Transac
 	strm_xid_list_sort(list);
 }
 
-/* Adds the current transaction, which the server's snapshots lack. Those from xmax on need not be there. */
+/* Adds one that runs; those from xmax on need not be there, though the server lists their subtransactions, too. */
+static void
+strm_snapshot_add(StrmXidList *list, TransactionId xid, TransactionId xmax)
+{
+	if (TransactionIdIsValid(xid) && TransactionIdPrecedes(xid, xmax))
+		strm_xid_list_add(list, xid);
+}
+
+/* Adds the current transaction, which the server's snapshots lack. */
 static void
 strm_snapshot_add_own(StrmXidList *list, TransactionId xmax)
 {
-	TransactionId top = GetTopTransactionIdIfAny();
-
-	if (TransactionIdIsValid(top) && TransactionIdPrecedes(top, xmax))
-		strm_xid_list_add(list, top);
+	strm_snapshot_add(list, GetTopTransactionIdIfAny(), xmax);
 	for (int i = 0; i < MyProc->subxidStatus.count; i++)
-		if (TransactionIdPrecedes(MyProc->subxids.xids[i], xmax))
-			strm_xid_list_add(list, MyProc->subxids.xids[i]);
+		strm_snapshot_add(list, MyProc->subxids.xids[i], xmax);
 }
 
 StrmSnapshot *
@@ -168,10 +172,10 @@ strm_snapshot_take(void)
 	StrmXidList list = {0};
 
 	for (uint32 i = 0; i < snapshot->xcnt; i++)
-		strm_xid_list_add(&list, snapshot->xip[i]);
+		strm_snapshot_add(&list, snapshot->xip[i], snapshot->xmax);
 	/* incomplete, and not even copied, when there are too many */
 	for (int32 i = 0; i < snapshot->subxcnt && !snapshot->suboverflowed; i++)
-		strm_xid_list_add(&list, snapshot->subxip[i]);
+		strm_snapshot_add(&list, snapshot->subxip[i], snapshot->xmax);
 	strm_snapshot_add_own(&list, snapshot->xmax);
 	strm_xid_list_sort(&list);
 	if (snapshot->suboverflowed || MyProc->subxidStatus.overflowed)
