@@ -12,6 +12,7 @@
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -100,6 +101,27 @@ strm_kafka_request_check_rights(const StrmKafkaRequest *request)
 				errmsg("permission denied to publish %s \"%s\"", exporter->is_derived ? "derived stream" : "stream",
 					   get_rel_name(request->relid)),
 				errdetail("Reason: %s.", refusal));
+}
+
+/*
+ * Keeps the source from being dropped before this transaction has ended: who drops it then sees the exporter, and drops
+ * it, too. Raises 42704 when it is gone already.
+ */
+static void
+strm_kafka_request_hold_source(StrmKafkaRequest *request)
+{
+	const StrmStream *stream;
+
+	LockRelationOid(request->relid, AccessShareLock);
+	strm_kafka_request_source(request);
+	stream = strm_catalog_stream(&request->exporter.stream);
+	if (stream->relid != request->relid)
+		LockRelationOid(stream->relid, AccessShareLock);
+	strm_kafka_request_source(request);
+	if (get_rel_name(request->relid) == NULL)
+		ereport(ERROR,
+				errcode(STRM_ERR_UNDEFINED),
+				errmsg("the stream was dropped meanwhile"));
 }
 
 /* A fault for tables of the stream whose rows are not in the WAL. */
@@ -309,6 +331,7 @@ strm_sql_create_kafka_exporter(PG_FUNCTION_ARGS)
 
 	strm_kafka_request_read(fcinfo, request);
 	strm_kafka_request_check_rights(request);
+	strm_kafka_request_hold_source(request);
 	strm_kafka_request_check(request);
 	strm_decoder_require();
 	strm_kafka_request_topic(request);
