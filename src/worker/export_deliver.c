@@ -14,9 +14,11 @@
 #include "access/table.h"
 #include "catalog/catalog.h"
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "common/errors.h"
 #include "common/secret.h"
@@ -24,6 +26,10 @@
 #include "strm_privacy.h"
 #include "worker/export_private.h"
 #include "worker/worker.h"
+
+/* ms that an exporter's rights are not looked at again; and that a sink without room is waited for at once */
+#define STRM_EXPORT_PERMITTED 200
+#define STRM_EXPORT_NAP 1
 
 /* Attribute of strm.kafka_exporter. */
 #define STRM_KAFKA_EXPORTER_ID 1
@@ -37,16 +43,21 @@ strm_export_encoder_of(StrmExportExporter *exporter)
 {
 	const StrmKafkaExporter *definition = exporter->definition;
 	const StrmDerivedStream *derived = NULL;
+	StrmExportSession *session = exporter->session;
 	const StrmStream *stream;
 	const char *refusal;
 
 	if (exporter->encoder != NULL)
 		return exporter->encoder;
-	refusal = strm_exporter_refusal(definition);
-	if (refusal != NULL)
+	if (TimestampDifferenceExceeds(exporter->permitted_at, session->now, STRM_EXPORT_PERMITTED))
 	{
-		strm_export_fail(exporter, false, STRM_ERR_PRIVILEGE, refusal, NULL);
-		return NULL;
+		refusal = strm_exporter_refusal(definition);
+		if (refusal != NULL)
+		{
+			strm_export_fail(exporter, false, STRM_ERR_PRIVILEGE, refusal, NULL);
+			return NULL;
+		}
+		exporter->permitted_at = session->now;
 	}
 	stream = strm_catalog_stream(&definition->stream);
 	if (definition->is_derived)
@@ -54,7 +65,7 @@ strm_export_encoder_of(StrmExportExporter *exporter)
 	if (stream == NULL || (definition->is_derived && derived == NULL))
 	{
 		/* its definition goes with it */
-		exporter->session->again = true;
+		session->again = true;
 		strm_export_fail(exporter, true, STRM_ERR_UNDEFINED, "the stream was dropped", NULL);
 		return NULL;
 	}
@@ -231,8 +242,6 @@ strm_export_see(StrmExportSession *session, StrmDecodedRow *row)
 	StrmExportSeen *seen = palloc0(sizeof(StrmExportSeen));
 
 	seen->exporter = *DatumGetUUIDP(id);
-	seen->xid = row->xid;
-	seen->running = true;
 	seen->lsn = row->lsn;
 	seen->end_lsn = row->end_lsn;
 	seen->timeline = row->timeline;
@@ -321,13 +330,34 @@ strm_export_poll(StrmExportSession *session)
 	}
 }
 
-/* May the transaction of that row leave this server? */
+/*
+ * A sink had no room: gives the brokers a moment within the time of this transaction, as beginning another one for a
+ * few rows costs more. false: time is over.
+ */
+static bool
+strm_export_nap(StrmExportSession *session, TimestampTz until)
+{
+	WaitEvent	event;
+
+	if (GetCurrentTimestamp() >= until)
+		return false;
+	(void) WaitEventSetWait(session->room, STRM_EXPORT_NAP, &event, 1, PG_WAIT_EXTENSION);
+	strm_export_drain_wake(session);
+	strm_export_poll(session);
+	return true;
+}
+
+/*
+ * May the transaction of that row leave this server, and is it visible in this transaction? A commit is in the WAL
+ * before others see it, and long before when it waits for synchronous standbys: until then the keys that it made are
+ * not to be found.
+ */
 static bool
 strm_export_may_publish(StrmExportSession *session, const StrmDecodedRow *row)
 {
 	if (row->end_lsn <= session->published)
 		return true;
-	if (!strm_decoder_may_publish(row->end_lsn))
+	if (XidInMVCCSnapshot(row->xid, GetActiveSnapshot()) || !strm_decoder_may_publish(row->end_lsn))
 		return false;
 	session->published = row->end_lsn;
 	return true;
@@ -339,6 +369,8 @@ strm_export_drain(StrmExportSession *session)
 {
 	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), STRM_EXPORT_SLICE);
 	StrmDecodedRow row;
+	bool		ripe;
+	bool		room;
 
 	for (int n = 1;; n++)
 	{
@@ -350,13 +382,15 @@ strm_export_drain(StrmExportSession *session)
 		}
 		session->floor = row.lsn;
 		session->taken = true;
-		if (!strm_export_may_publish(session, &row) || !strm_export_dispatch(session, &row))
+		ripe = room = strm_export_may_publish(session, &row);
+		while (room && !strm_export_dispatch(session, &row))
+			room = strm_export_nap(session, until);
+		session->taken = false;
+		if (!room)
 		{
 			strm_decoder_unread(session->decoder);
-			session->taken = false;
-			return STRM_EXPORT_STALLED;
+			return ripe ? STRM_EXPORT_STALLED : STRM_EXPORT_UNRIPE;
 		}
-		session->taken = false;
 		if (n % STRM_EXPORT_POLL_EVENTS == 0)
 		{
 			strm_export_poll(session);
@@ -373,6 +407,7 @@ strm_export_deliver(StrmExportSession *session)
 
 	session->current = NULL;
 	session->taken = false;
+	session->published = InvalidXLogRecPtr;
 	PG_TRY();
 	{
 		if (!strm_worker_begin_transaction() || !strm_export_refresh(session))

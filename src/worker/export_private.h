@@ -71,8 +71,8 @@ typedef struct StrmExportExporter
 	StrmSink   *sink;			/* NULL: closed */
 	bool		ready;
 	bool		committing;
-	uint64		committed;		/* cookie before which all are committed, of transactional ones */
 	Size		queue_size;
+	TimestampTz permitted_at;	/* its owner was found to have the rights */
 	bool		registered;		/* its Avro schema, of which the registry has this id */
 	int32		schema_id;
 	int			failures;		/* in a row */
@@ -129,12 +129,10 @@ typedef struct StrmExportRelation
 	StrmExportExporter **exporters;
 } StrmExportRelation;
 
-/* A definition that was seen in the WAL before it was seen in the registry. */
+/* A definition that was seen in the WAL, and will be read from the registry next. */
 typedef struct StrmExportSeen
 {
 	pg_uuid_t	exporter;
-	TransactionId xid;
-	bool		running;		/* when the registry was read last */
 	XLogRecPtr	lsn;
 	XLogRecPtr	end_lsn;
 	TimeLineID	timeline;
@@ -153,6 +151,8 @@ struct StrmExportSession
 	StrmSinkBroker *broker;		/* embedded; NULL: none */
 	int			wake_fd;
 	WaitEventSet *events;
+	WaitEventSet *room;			/* wake_fd alone */
+	TimestampTz now;			/* when this round began */
 
 	MemoryContext cluster_cxt;
 	StrmKafkaCluster *cluster;
@@ -170,11 +170,12 @@ struct StrmExportSession
 	bool		spooled;		/* the spool may have rows */
 	bool		more;			/* there was more to read */
 	XLogRecPtr	floor;			/* everything before was offered to all exporters */
-	XLogRecPtr	published;		/* may be published up to here */
+	XLogRecPtr	published;		/* what this transaction may publish */
 	TimestampTz confirmed_at;
 	TimestampTz lag_at;			/* when lag was looked at */
 	XLogRecPtr	target;			/* a commit before it woke this process; 0: none */
 	TimestampTz target_since;
+	int			unripe;			/* rounds in a row that a transaction could not be published yet */
 	int			idle;			/* waits in a row that nothing ended */
 
 	StrmExportExporter *current;	/* whose code runs: who is to blame for an error */
@@ -191,6 +192,8 @@ struct StrmExportSession
 extern void strm_export_session_open(StrmExportSession *session);
 /* Sees to it that there is a slot, and opens it. false: there is nothing to read. Outside a transaction. */
 extern bool strm_export_session_decode(StrmExportSession *session);
+/* Takes back what sinks have written to wake_fd. */
+extern void strm_export_drain_wake(StrmExportSession *session);
 /* Closes all sinks and the broker, as the process ends. */
 extern void strm_export_session_close(StrmExportSession *session);
 
@@ -252,7 +255,8 @@ typedef enum StrmExportOutcome
 {
 	STRM_EXPORT_EMPTY,			/* the spool is empty */
 	STRM_EXPORT_MORE,			/* time is over */
-	STRM_EXPORT_STALLED			/* a sink takes no more, or the standbys are behind */
+	STRM_EXPORT_STALLED,		/* a sink takes no more */
+	STRM_EXPORT_UNRIPE			/* the next transaction may not be seen yet, here or on standbys */
 } StrmExportOutcome;
 
 /* Delivers rows of the spool, in one transaction. */

@@ -13,11 +13,9 @@
 #include "catalog/pg_inherits.h"
 #include "miscadmin.h"
 #include "storage/lockdefs.h"
-#include "storage/procarray.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "catalog/cache.h"
@@ -351,7 +349,7 @@ strm_export_refresh_live(StrmExportSession *session)
 	strm_export_show(session);
 }
 
-/* A definition that was seen in the WAL is known by now, or was dropped again: nothing has to wait for it. */
+/* Definitions that were seen in the WAL are known by now, or were dropped again: nothing has to wait for them. */
 static void
 strm_export_forget_seen(StrmExportSession *session)
 {
@@ -362,8 +360,6 @@ strm_export_forget_seen(StrmExportSession *session)
 		StrmExportSeen *seen = lfirst(lc);
 		StrmExportExporter *exporter = strm_export_find(session, &seen->exporter);
 
-		if (exporter == NULL && seen->running)
-			continue;
 		if (exporter != NULL)
 			strm_export_take_seen(exporter, seen);
 		session->seen = foreach_delete_current(session->seen, lc);
@@ -380,18 +376,6 @@ strm_export_refresh(StrmExportSession *session)
 
 	if (session->fresh && generation == session->generation && !session->again && session->seen == NIL)
 		return true;
-	/* who was still running when it was looked at may have ended before the registry is read */
-	foreach(lc, session->seen)
-	{
-		StrmExportSeen *seen = lfirst(lc);
-
-		seen->running = TransactionIdIsInProgress(seen->xid);
-	}
-	if (session->seen != NIL)
-	{
-		PopActiveSnapshot();
-		PushActiveSnapshot(GetTransactionSnapshot());
-	}
 	session->again = false;
 	if (!strm_export_refresh_cluster(session))
 		return false;

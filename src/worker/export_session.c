@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -38,12 +39,23 @@ strm_export_session_open(StrmExportSession *session)
 	AddWaitEventToSet(session->events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(session->events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	AddWaitEventToSet(session->events, WL_SOCKET_READABLE, session->wake_fd, NULL, NULL);
+	session->room = strm_create_wait_event_set(session->cxt, 1);
+	AddWaitEventToSet(session->room, WL_SOCKET_READABLE, session->wake_fd, NULL, NULL);
 	if (session->cluster->embedded)
 	{
 		session->broker = session->kind->broker_start();
 		strm_export_slot_set_address(session->kind->broker_address(session->broker));
 	}
 	MemoryContextSwitchTo(old);
+}
+
+void
+strm_export_drain_wake(StrmExportSession *session)
+{
+	uint64		count;
+
+	while (read(session->wake_fd, &count, sizeof(count)) < 0 && errno == EINTR)
+		;
 }
 
 void

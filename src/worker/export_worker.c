@@ -24,6 +24,7 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/pmsignal.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -42,6 +43,7 @@
 #define STRM_EXPORT_WAIT_ROOM 50
 #define STRM_EXPORT_WAIT_SOON 10
 #define STRM_EXPORT_WAIT_FLUSH 3
+#define STRM_EXPORT_WAIT_RIPE 1
 #define STRM_EXPORT_WAIT_NOTHING 10000
 
 #define STRM_EXPORT_IDLE_ROUNDS 20	/* in a row, after which it waits longer */
@@ -50,10 +52,15 @@
 #define STRM_EXPORT_LAG 1000	/* ms between two looks at the lag */
 #define STRM_EXPORT_UNFLUSHED 1000	/* ms that WAL of a commit may take to be flushed */
 
-/* The process ends: sinks have threads, and records that nobody should find in memory. */
+/*
+ * The process ends: sinks have threads, and records that nobody should find in memory. A server whose first process has
+ * died cannot start again before this one is gone: that is no time for farewells.
+ */
 static void
 strm_export_exit(int code, Datum arg)
 {
+	if (!PostmasterIsAlive())
+		_exit(2);
 	strm_export_session_close((StrmExportSession *) DatumGetPointer(arg));
 }
 
@@ -223,8 +230,6 @@ strm_export_pause(StrmExportSession *session)
 {
 	ListCell   *lc;
 
-	if (session->seen != NIL)
-		return STRM_EXPORT_WAIT_FLUSH;
 	if (strm_decoder_position(session->decoder) < session->target)
 	{
 		/* a commit that woke us is not in flushed WAL yet */
@@ -248,7 +253,7 @@ strm_export_pause(StrmExportSession *session)
 static long
 strm_export_round(StrmExportSession *session)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = session->now = GetCurrentTimestamp();
 	StrmExportOutcome outcome = STRM_EXPORT_EMPTY;
 	bool		more;
 	ListCell   *lc;
@@ -273,7 +278,10 @@ strm_export_round(StrmExportSession *session)
 	strm_export_show(session);
 	if (outcome == STRM_EXPORT_STALLED)
 		return STRM_EXPORT_WAIT_ROOM;
-	if (outcome == STRM_EXPORT_MORE || more || session->more || session->again)
+	session->unripe = outcome == STRM_EXPORT_UNRIPE ? session->unripe + 1 : 0;
+	if (outcome == STRM_EXPORT_UNRIPE)
+		return session->unripe < STRM_EXPORT_IDLE_ROUNDS ? STRM_EXPORT_WAIT_RIPE : STRM_EXPORT_WAIT_ROOM;
+	if (outcome == STRM_EXPORT_MORE || more || session->more || session->again || session->seen != NIL)
 		return 0;
 	return strm_export_pause(session);
 }
@@ -284,7 +292,6 @@ strm_export_wait(StrmExportSession *session, long ms)
 {
 	WaitEvent	events[2];
 	int			n = WaitEventSetWait(session->events, ms, events, lengthof(events), PG_WAIT_EXTENSION);
-	uint64		count;
 
 	session->idle = n == 0 ? session->idle + 1 : 0;
 	for (int i = 0; i < n; i++)
@@ -295,8 +302,8 @@ strm_export_wait(StrmExportSession *session, long ms)
 			session->target = GetXLogInsertRecPtr();
 			session->target_since = GetCurrentTimestamp();
 		}
-		else if (read(session->wake_fd, &count, sizeof(count)) < 0)
-			continue;
+		else
+			strm_export_drain_wake(session);
 	}
 }
 
@@ -306,6 +313,8 @@ strm_export_interrupts(StrmExportSession *session)
 {
 	/* without a message: that a server which is being shut down ends its workers is nothing to report */
 	if (ProcDiePending)
+		proc_exit(1);
+	if (!PostmasterIsAlive())
 		proc_exit(1);
 	CHECK_FOR_INTERRUPTS();
 	if (ConfigReloadPending)
