@@ -12,7 +12,7 @@
 #define STRM_KAFKA_ABORT_TIME 500	/* milliseconds */
 #define STRM_KAFKA_RELEASE_TIME 400
 #define STRM_KAFKA_DRAIN_TIME 300
-#define STRM_KAFKA_DESTROY_TIME 600
+#define STRM_KAFKA_CLOSE_TIME 1900	/* all of it */
 
 /* The end of a handle. */
 typedef struct StrmKafkaGrave
@@ -50,9 +50,9 @@ strm_kafka_grave_free(StrmKafkaTask *task)
 	free(task);
 }
 
-/* Ends the handle. */
+/* Ends the handle, and waits for that until then. */
 static void
-strm_kafka_bury(StrmSink *sink)
+strm_kafka_bury(StrmSink *sink, TimestampTz until)
 {
 	StrmKafkaGrave *grave = calloc(1, sizeof(StrmKafkaGrave));
 
@@ -69,7 +69,7 @@ strm_kafka_bury(StrmSink *sink)
 		dlist_push_tail(&grave->records, dlist_pop_head_node(&sink->records));
 	if (!strm_kafka_task_start(&grave->task))
 		return;
-	strm_kafka_task_wait(&grave->task, false, STRM_KAFKA_DESTROY_TIME);
+	strm_kafka_task_wait(&grave->task, false, (int) Max((until - GetCurrentTimestamp()) / 1000, 1));
 	strm_kafka_task_leave(&grave->task);
 }
 
@@ -100,6 +100,8 @@ strm_kafka_end_tasks(StrmSink *sink)
 void
 strm_kafka_close(StrmSink *sink)
 {
+	TimestampTz until = GetCurrentTimestamp() + STRM_KAFKA_CLOSE_TIME * INT64CONST(1000);
+
 	if (sink->closed)
 		return;
 	sink->closed = true;
@@ -117,7 +119,7 @@ strm_kafka_close(StrmSink *sink)
 		rd_kafka_purge(sink->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
 		for (int waited = 0; waited < STRM_KAFKA_DRAIN_TIME && !dlist_is_empty(&sink->records); waited += 10)
 			strm_kafka_drain(sink, 10);
-		strm_kafka_bury(sink);
+		strm_kafka_bury(sink, until);
 	}
 	/* Otherwise the handle stays as it is, with nothing to send, until the process ends. */
 	sink->rk = NULL;
