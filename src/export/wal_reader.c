@@ -17,6 +17,7 @@
 #include "access/xlogutils.h"
 #include "nodes/pg_list.h"
 #include "storage/fd.h"
+#include "utils/memutils.h"
 
 #include "common/errors.h"
 #include "export/wal_reader.h"
@@ -91,12 +92,16 @@ strm_wal_is_ours(const XLogReaderState *reader)
 	return reader->routine.page_read == strm_wal_read_page;
 }
 
+/* What the reader keeps (its buffer, and records that are too long for it) has to live as long as it does. */
 bool
 strm_wal_next(XLogReaderState *reader)
 {
+	MemoryContext caller = MemoryContextSwitchTo(GetMemoryChunkContext(reader));
 	char	   *error = NULL;
+	bool		found = XLogReadRecord(reader, &error) != NULL;
 
-	if (XLogReadRecord(reader, &error) != NULL)
+	MemoryContextSwitchTo(caller);
+	if (found)
 		return true;
 	if (error != NULL)
 		ereport(ERROR,
