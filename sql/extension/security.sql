@@ -160,6 +160,14 @@ SELECT 'derived stream ' || d.relation::text, 'no security_barrier', 'A cheap fu
   FROM strm.derived_stream d JOIN pg_class c ON c.oid = d.relation
  WHERE NOT EXISTS (SELECT FROM pg_options_to_table(c.reloptions) AS o WHERE o.option_name = 'security_barrier' AND o.option_value::boolean)
 UNION ALL
+SELECT 'Kafka exporter ' || quote_ident(e.name), COALESCE(c.config ->> 'security.protocol', 'plaintext'),
+       'Decrypted values travel in clear to the brokers.',
+       format('Set security.protocol of Kafka cluster %I to ssl or sasl_ssl.', c.name)
+  FROM strm.kafka_exporter e JOIN strm.kafka_cluster c ON c.id = e.cluster_id
+ WHERE e.derived_stream_id IS NOT NULL AND lower(COALESCE(c.config ->> 'security.protocol', 'plaintext')) NOT IN ('ssl', 'sasl_ssl')
+       AND EXISTS (SELECT FROM string_to_table(replace(c.bootstrap_servers, ' ', ''), ',') AS s (server)
+                    WHERE s.server <> 'embedded' AND s.server !~* '^(localhost|127(\.[0-9]+){3}|\[::1\]):')
+UNION ALL
 SELECT 'materialized view ' || c.oid::regclass::text, 'reads a derived stream',
        'It stores decrypted values on disk, and keeps them after a data subject was deleted.', 'Use a view.'
   FROM reading_view v JOIN pg_class c ON c.oid = v.relid

@@ -261,6 +261,17 @@ SELECT is(state_of('kafka_admin', 'SELECT strm.create_kafka_exporter(''clicks_1'
 -- the same brokers under another name, as far as it can be told
 INSERT INTO strm.kafka_exporter (id, name, owner, cluster_id, stream_id, topic, partitions, format, transactional, include_existing_events, defined_at, defined_lsn)
   SELECT gen_random_uuid(), 'real_clicks', 'kafka_alice', c.id, s.id, 'shared', 5, 'json', true, false, '1:1:', '0/1' FROM strm.kafka_cluster c, strm.stream s WHERE c.name = 'shop' AND s.relation = 'clicks'::regclass;
+-- decrypted values in clear on the network
+UPDATE strm.kafka_exporter SET derived_stream_id = (SELECT id FROM strm.derived_stream) WHERE name = 'real_clicks';
+CREATE FUNCTION told_of_kafka() RETURNS text LANGUAGE sql AS $$ SELECT string_agg(c::text, ' ') FROM strm.security_check() c WHERE c::text ~ 'Kafka' $$;
+SELECT is(told_of_kafka(), '("Kafka exporter real_clicks",plaintext,"Decrypted values travel in clear to the brokers.","Set security.protocol of Kafka cluster shop to ssl or sasl_ssl.")',
+          'strm.security_check() tells of plaintext, and not of the embedded broker');
+UPDATE strm.kafka_cluster SET bootstrap_servers = 'LOCALHOST:9092, 127.0.0.1:1, [::1]:1' WHERE name = 'shop';
+SELECT is(told_of_kafka(), NULL, 'not of this machine itself');
+UPDATE strm.kafka_cluster SET bootstrap_servers = 'k5.example.com:9092', config = '{"security.protocol": "SSL"}' WHERE name = 'shop';
+SELECT is(told_of_kafka(), NULL, 'nor of TLS');
+UPDATE strm.kafka_exporter SET derived_stream_id = NULL WHERE name = 'real_clicks';
+UPDATE strm.kafka_cluster SET config = '{}' WHERE name = 'shop';
 SELECT is(state_of('kafka_alice', $$ SELECT strm.create_kafka_cluster('twin', 'k9.example.com:9092, K5.example.com:9092') $$), NULL, 'another name of a cluster');
 SELECT matches((failure_of('kafka_alice', $$ SELECT strm.create_kafka_exporter('odd', 'twin', 'shared') $$)).detail, 'written by Kafka exporter "real_clicks"', 'its topics have their writers');
 SELECT is(state_of('kafka_alice', $$ SELECT strm.alter_kafka_cluster('twin', 'embedded') $$), NULL, 'a cluster without exporters may become an embedded one');
