@@ -31,6 +31,10 @@
 #define STRM_EXPORT_PERMITTED 200
 #define STRM_EXPORT_NAP 1
 
+/* Records of a transactional exporter after which it commits, and ms, while there are more to send at once. */
+#define STRM_EXPORT_TRANSACTION 10000
+#define STRM_EXPORT_UNCOMMITTED 50
+
 /* Attribute of strm.kafka_exporter. */
 #define STRM_KAFKA_EXPORTER_ID 1
 
@@ -222,7 +226,7 @@ strm_export_offer(StrmExportExporter *exporter, StrmDecodedRow *row)
 		return true;
 	if (exporter->blocked == InvalidXLogRecPtr && strm_export_able(exporter))
 	{
-		if (!strm_export_publish(exporter, row, &position))
+		if (exporter->committing || !strm_export_publish(exporter, row, &position))
 			return false;
 		if (exporter->ready)
 			return true;
@@ -344,6 +348,7 @@ strm_export_nap(StrmExportSession *session, TimestampTz until)
 	(void) WaitEventSetWait(session->room, STRM_EXPORT_NAP, &event, 1, PG_WAIT_EXTENSION);
 	strm_export_drain_wake(session);
 	strm_export_poll(session);
+	strm_export_commit(session, true);
 	return true;
 }
 
@@ -434,18 +439,34 @@ strm_export_deliver(StrmExportSession *session)
 	return outcome;
 }
 
-bool
-strm_export_commit(StrmExportSession *session)
+/* Is it time to commit what a transactional exporter has sent? */
+static bool
+strm_export_commit_is_due(StrmExportExporter *exporter, bool caught_up)
 {
-	bool		any = false;
+	StrmExportSession *session = exporter->session;
+
+	if (strm_progress_outstanding(exporter->progress) == 0)
+	{
+		exporter->uncommitted_since = 0;
+		return false;
+	}
+	if (exporter->uncommitted_since == 0)
+		exporter->uncommitted_since = session->now;
+	return caught_up || exporter->committing ||
+		strm_progress_outstanding(exporter->progress) >= STRM_EXPORT_TRANSACTION ||
+		TimestampDifferenceExceeds(exporter->uncommitted_since, session->now, STRM_EXPORT_UNCOMMITTED);
+}
+
+void
+strm_export_commit(StrmExportSession *session, bool caught_up)
+{
 	ListCell   *lc;
 
 	foreach(lc, session->exporters)
 	{
 		StrmExportExporter *exporter = lfirst(lc);
 
-		if (!exporter->definition->transactional || !exporter->ready ||
-			strm_progress_outstanding(exporter->progress) == 0)
+		if (!exporter->definition->transactional || !exporter->ready || !strm_export_commit_is_due(exporter, caught_up))
 			continue;
 		switch (session->kind->commit(exporter->sink))
 		{
@@ -453,15 +474,14 @@ strm_export_commit(StrmExportSession *session)
 				exporter->status.sent += strm_progress_outstanding(exporter->progress);
 				strm_progress_commit(exporter->progress);
 				exporter->committing = false;
+				exporter->uncommitted_since = 0;
 				break;
 			case STRM_SINK_AGAIN:
 				exporter->committing = true;
-				any = true;
 				break;
 			case STRM_SINK_REFUSED:
 				strm_export_fail_sink(exporter);
 				break;
 		}
 	}
-	return any;
 }

@@ -59,7 +59,7 @@ strm_export_start(const StrmExportExporter *exporter)
 bool
 strm_export_able(const StrmExportExporter *exporter)
 {
-	return exporter->ready && !exporter->aside && !exporter->unwritten && !exporter->committing &&
+	return exporter->ready && !exporter->aside && !exporter->unwritten &&
 		strm_export_sound_state(exporter) == STRM_EXPORTER_RUNNING;
 }
 
@@ -111,6 +111,7 @@ strm_export_shut(StrmExportExporter *exporter)
 	exporter->sink = NULL;
 	exporter->ready = false;
 	exporter->committing = false;
+	exporter->uncommitted_since = 0;
 	exporter->aside = false;
 	exporter->stalled_since = 0;
 	exporter->trouble_since = 0;

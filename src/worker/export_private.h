@@ -70,7 +70,8 @@ typedef struct StrmExportExporter
 	MemoryContext sink_cxt;
 	StrmSink   *sink;			/* NULL: closed */
 	bool		ready;
-	bool		committing;
+	bool		committing;		/* takes no records until that is done */
+	TimestampTz uncommitted_since;	/* of a transactional one: it has sent some; 0: none */
 	Size		queue_size;
 	TimestampTz permitted_at;	/* its owner was found to have the rights */
 	bool		registered;		/* its Avro schema, of which the registry has this id */
@@ -270,8 +271,8 @@ extern StrmExportEncoder *strm_export_encoder_of(StrmExportExporter *exporter);
 extern void strm_export_count(StrmExportExporter *exporter, StrmExportVerdict verdict, const StrmPosition *position);
 /* Forgets encoders and wipes what they left. */
 extern void strm_export_wipe(StrmExportSession *session);
-/* Moves transactional exporters forward. true: one is at it. */
-extern bool strm_export_commit(StrmExportSession *session);
+/* Moves transactional exporters forward. caught_up: there is nothing more to send at once. */
+extern void strm_export_commit(StrmExportSession *session, bool caught_up);
 
 /* --- export_backfill.c --- */
 

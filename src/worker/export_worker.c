@@ -270,7 +270,7 @@ strm_export_round(StrmExportSession *session)
 	if (outcome == STRM_EXPORT_EMPTY)
 		strm_export_take_up(session);
 	more = strm_export_existing(session);
-	more |= strm_export_commit(session);
+	strm_export_commit(session, outcome != STRM_EXPORT_MORE && !more && !session->more);
 	strm_export_write_statuses(session);
 	strm_export_confirm(session, now);
 	strm_export_limit_lag(session, now);
