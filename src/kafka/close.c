@@ -50,6 +50,13 @@ strm_kafka_grave_free(StrmKafkaTask *task)
 	free(task);
 }
 
+/* The milliseconds until then, one at least. */
+static int
+strm_kafka_left(TimestampTz until)
+{
+	return (int) Max((until - GetCurrentTimestamp()) / 1000, 1);
+}
+
 /* Ends the handle, and waits for that until then. */
 static void
 strm_kafka_bury(StrmSink *sink, TimestampTz until)
@@ -69,11 +76,11 @@ strm_kafka_bury(StrmSink *sink, TimestampTz until)
 		dlist_push_tail(&grave->records, dlist_pop_head_node(&sink->records));
 	if (!strm_kafka_task_start(&grave->task))
 		return;
-	strm_kafka_task_wait(&grave->task, false, (int) Max((until - GetCurrentTimestamp()) / 1000, 1));
+	strm_kafka_task_wait(&grave->task, STRM_KAFKA_ENDED, strm_kafka_left(until));
 	strm_kafka_task_leave(&grave->task);
 }
 
-/* Ends tasks that use the handle. False: one still does. */
+/* Ends tasks that use the handle, and the others at leisure. False: one still uses it. */
 static bool
 strm_kafka_end_tasks(StrmSink *sink)
 {
@@ -82,14 +89,12 @@ strm_kafka_end_tasks(StrmSink *sink)
 	if (sink->opener != NULL)
 	{
 		strm_kafka_task_cancel(&sink->opener->task);
-		released = strm_kafka_task_wait(&sink->opener->task, true, STRM_KAFKA_RELEASE_TIME);
-		strm_kafka_task_leave(&sink->opener->task);
-		sink->opener = NULL;
+		released = strm_kafka_task_wait(&sink->opener->task, STRM_KAFKA_RELEASED, STRM_KAFKA_RELEASE_TIME);
 	}
 	if (sink->ending != NULL)
 	{
 		strm_kafka_task_cancel(&sink->ending->task);
-		released = strm_kafka_task_wait(&sink->ending->task, false, STRM_KAFKA_RELEASE_TIME);
+		released = strm_kafka_task_wait(&sink->ending->task, STRM_KAFKA_FINISHED, STRM_KAFKA_RELEASE_TIME) && released;
 		strm_kafka_task_leave(&sink->ending->task);
 		sink->ending = NULL;
 		sink->in_transaction = false;
@@ -123,4 +128,11 @@ strm_kafka_close(StrmSink *sink)
 	}
 	/* Otherwise the handle stays as it is, with nothing to send, until the process ends. */
 	sink->rk = NULL;
+	/* A process had better not end while one of its threads tidies up. */
+	if (sink->opener != NULL)
+	{
+		strm_kafka_task_wait(&sink->opener->task, STRM_KAFKA_ENDED, strm_kafka_left(until));
+		strm_kafka_task_leave(&sink->opener->task);
+		sink->opener = NULL;
+	}
 }

@@ -95,7 +95,6 @@ static void
 strm_kafka_serve_failure(StrmSink *sink, const rd_kafka_message_t *message)
 {
 	char		doing[400];
-	StrmKafkaFailure failure;
 
 	if (sink->state == STRM_SINK_FAILED)
 		return;
@@ -113,11 +112,7 @@ strm_kafka_serve_failure(StrmSink *sink, const rd_kafka_message_t *message)
 		default:
 			snprintf(doing, sizeof(doing), "cannot write to partition %d of topic \"%s\"", (int) message->partition,
 					 sink->topic_name);
-			strm_kafka_failure_set(&failure, sink->rk, message->err, NULL, doing);
-			/* A broker that just starts may not know a topic yet. Whoever opens the next sink looks twice. */
-			if (failure.sqlstate == ERRCODE_UNDEFINED_FILE)
-				failure.temporary = true;
-			strm_kafka_fail(sink, &failure);
+			strm_kafka_fail_with(sink, message->err, NULL, doing);
 	}
 }
 
@@ -184,8 +179,12 @@ strm_kafka_serve_time(StrmSink *sink)
 	if (sink->fatal_since != 0 && TimestampDifferenceExceeds(sink->fatal_since, now, STRM_KAFKA_FATAL_TIME))
 	{
 		err = rd_kafka_fatal_error(sink->rk, words, sizeof(words));
-		strm_kafka_fail_with(sink, err != RD_KAFKA_RESP_ERR_NO_ERROR ? err : RD_KAFKA_RESP_ERR__FATAL,
-							 err != RD_KAFKA_RESP_ERR_NO_ERROR ? words : NULL, "the producer cannot go on");
+		if (err != RD_KAFKA_RESP_ERR_NO_ERROR)
+			strm_kafka_fail_with(sink, err, words, "the producer cannot go on");
+		else if (sink->transactional && sink->ending == NULL)
+			strm_kafka_transaction_failed(sink);
+		else
+			strm_kafka_fail_with(sink, RD_KAFKA_RESP_ERR__FATAL, NULL, "the producer cannot go on");
 	}
 	else if (sink->refused_since != 0 && sink->failure.refused &&
 			 TimestampDifferenceExceeds(sink->refused_since, now, STRM_KAFKA_REFUSED_TIME))

@@ -241,12 +241,12 @@ strm_kafka_opener_run(StrmKafkaTask *task)
 
 	if (fence && !strm_kafka_opener_fence(opener))
 		return;
-	strm_kafka_task_release(task);
+	strm_kafka_task_reach(task, STRM_KAFKA_RELEASED);
 	if (!fence && with_tails && !strm_kafka_task_pause(task, STRM_KAFKA_SETTLE_TIME))
 		return;
 	if (strm_kafka_opener_bounds(opener) && with_tails)
 		strm_kafka_opener_tails(opener);
-	strm_kafka_task_finish(task);
+	strm_kafka_task_reach(task, STRM_KAFKA_FINISHED);
 	strm_kafka_reader_close(&opener->reader);
 	strm_kafka_bounds_close(&opener->bounds);
 }

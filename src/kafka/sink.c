@@ -28,8 +28,11 @@ strm_kafka_fail(StrmSink *sink, const StrmKafkaFailure *failure)
 {
 	if (sink->state == STRM_SINK_FAILED)
 		return;
-	sink->state = STRM_SINK_FAILED;
 	sink->failure = *failure;
+	/* A broker that just starts may not know a topic yet. Whoever opens the next sink looks twice. */
+	if (sink->state == STRM_SINK_READY && failure->sqlstate == ERRCODE_UNDEFINED_FILE)
+		sink->failure.temporary = true;
+	sink->state = STRM_SINK_FAILED;
 	strm_kafka_show(sink);
 	/* What waits is not sent any more. What was sent may be stored; the tails will say. */
 	rd_kafka_purge(sink->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_NON_BLOCKING);
@@ -144,8 +147,6 @@ strm_kafka_go_on(StrmSink *sink)
 		strm_kafka_fail(sink, &failure);
 	else
 		strm_kafka_opened(sink, sink->opener);
-	strm_kafka_task_leave(&sink->opener->task);
-	sink->opener = NULL;
 }
 
 /* StrmSinkKind's poll. */

@@ -71,7 +71,7 @@ struct StrmSink
 	StrmKafkaLogged logged[STRM_KAFKA_FACILITIES];
 
 	StrmSinkState state;
-	StrmKafkaOpener *opener;	/* while opening */
+	StrmKafkaOpener *opener;	/* kept until the end, as it may still tidy up */
 	StrmKafkaFailure failure;	/* why it failed, or what it struggles with; sqlstate 0: nothing */
 	StrmSinkError error;		/* the same for the caller */
 	TimestampTz refused_since;	/* authentication fails since, without any success; 0: it does not */

@@ -32,7 +32,8 @@ strm_kafka_task_main(void *arg)
 	StrmKafkaTask *task = arg;
 
 	task->run(task);
-	strm_kafka_task_finish(task);
+	strm_kafka_task_reach(task, STRM_KAFKA_FINISHED);
+	strm_kafka_task_reach(task, STRM_KAFKA_ENDED);
 	pthread_mutex_lock(&task->lock);
 	strm_kafka_task_drop(task);
 	return NULL;
@@ -53,7 +54,8 @@ strm_kafka_task_start(StrmKafkaTask *task)
 	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
 	pthread_cond_init(&task->changed, &clock);
 	pthread_condattr_destroy(&clock);
-	task->cancelled = task->released = task->done = false;
+	task->cancelled = false;
+	task->stage = STRM_KAFKA_RUNNING;
 	task->users = 2;
 
 	pthread_attr_init(&detached);
@@ -93,20 +95,19 @@ strm_kafka_task_time(int ms)
 bool
 strm_kafka_task_done(StrmKafkaTask *task)
 {
-	return strm_kafka_task_wait(task, false, 0);
+	return strm_kafka_task_wait(task, STRM_KAFKA_FINISHED, 0);
 }
 
 bool
-strm_kafka_task_wait(StrmKafkaTask *task, bool released, int timeout)
+strm_kafka_task_wait(StrmKafkaTask *task, StrmKafkaStage stage, int timeout)
 {
 	struct timespec until = strm_kafka_task_time(timeout);
-	const bool *what = released ? &task->released : &task->done;
 	bool		result;
 
 	pthread_mutex_lock(&task->lock);
-	while (!*what && timeout > 0 && pthread_cond_timedwait(&task->changed, &task->lock, &until) == 0)
+	while (task->stage < stage && timeout > 0 && pthread_cond_timedwait(&task->changed, &task->lock, &until) == 0)
 		;
-	result = *what;
+	result = task->stage >= stage;
 	pthread_mutex_unlock(&task->lock);
 	return result;
 }
@@ -144,28 +145,16 @@ strm_kafka_task_pause(StrmKafkaTask *task, int ms)
 }
 
 void
-strm_kafka_task_release(StrmKafkaTask *task)
+strm_kafka_task_reach(StrmKafkaTask *task, StrmKafkaStage stage)
 {
-	pthread_mutex_lock(&task->lock);
-	task->released = true;
-	pthread_cond_broadcast(&task->changed);
-	pthread_mutex_unlock(&task->lock);
-}
+	uint64		one = 1;
 
-void
-strm_kafka_task_finish(StrmKafkaTask *task)
-{
 	pthread_mutex_lock(&task->lock);
-	if (!task->done && !task->cancelled && task->wake_fd >= 0)
-	{
-		uint64		one = 1;
-
-		if (write(task->wake_fd, &one, sizeof(one)) < 0)
-		{
-			/* It is full, so it wakes anyway. */
-		}
-	}
-	task->done = task->released = true;
+	/* When it cannot be written to it is full, so it wakes anyway. */
+	if (stage == STRM_KAFKA_FINISHED && task->stage < stage && !task->cancelled && task->wake_fd >= 0 &&
+		write(task->wake_fd, &one, sizeof(one)) < 0)
+		one = 0;
+	task->stage = Max(task->stage, stage);
 	pthread_cond_broadcast(&task->changed);
 	pthread_mutex_unlock(&task->lock);
 }

@@ -128,6 +128,6 @@ strm_kafka_abort(StrmSink *sink, int timeout)
 	for (int waited = 0; waited < timeout && !strm_kafka_task_done(&ending->task); waited += 10)
 		strm_kafka_drain(sink, 10);
 	strm_kafka_task_cancel(&ending->task);
-	strm_kafka_task_wait(&ending->task, false, STRM_KAFKA_ENDING_PAUSE * 2);
+	strm_kafka_task_wait(&ending->task, STRM_KAFKA_FINISHED, STRM_KAFKA_ENDING_PAUSE * 2);
 	strm_kafka_task_leave(&ending->task);
 }

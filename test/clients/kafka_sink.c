@@ -269,7 +269,7 @@ probe_threads(PG_FUNCTION_ARGS)
 	while ((task = readdir(tasks)) != NULL)
 	{
 		char		line[256];
-		unsigned long blocked = 0;
+		unsigned long blocked = ~0UL;	/* of one that is gone by now */
 		FILE	   *status;
 
 		if (task->d_name[0] == '.' || atoi(task->d_name) == getpid())
