@@ -64,7 +64,7 @@ sub prompt
 	my $start = time;
 	my ($rc, $out, $err) = $node->psql($database // 'postgres', $statement);
 	unlike($err, qr/ERROR|FATAL/, $name);
-	cmp_ok(time - $start, '<', 4, "$name: promptly");
+	cmp_ok(time - $start, '<', 8, "$name: promptly");
 }
 
 # How many events of the exporter were acknowledged.
@@ -96,7 +96,7 @@ is($node->safe_psql('postgres', "SELECT backend_xmin IS NULL AND xact_start IS N
 $node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
 my $start = time;
 $pid = worker_of('app', 'a worker that was ended comes back', $pid);
-cmp_ok(time - $start, '<', 5, 'soon');
+cmp_ok(time - $start, '<', 15, 'soon');
 sent(20, 'and publishes');
 kill 'KILL', $pid;
 $node->poll_query_until('postgres', 'SELECT true');
