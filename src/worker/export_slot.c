@@ -290,8 +290,8 @@ strm_export_wake(Oid database)
 }
 
 /*
- * One that is not connected waits for the caller's lock on the database, which it takes before it counts as connected:
- * it is no hindrance. One that has not come yet does not try to connect.
+ * One that is connecting waits for the caller's lock on the database, which it takes before it counts as connected: it
+ * is no hindrance, and goes on when the command has ended. One that has not come yet need not try.
  */
 pid_t
 strm_export_ask_to_leave(Oid database)
@@ -305,11 +305,13 @@ strm_export_ask_to_leave(Oid database)
 
 		if (slot->database != database || slot->check || slot->ended)
 			continue;
+		if (slot->pid != 0 && slot->proc->databaseId != database)
+			continue;
 		slot->leave = true;
-		if (slot->pid != 0)
-			SetLatch(&slot->proc->procLatch);
-		if (slot->pid != 0 && slot->proc->databaseId == database)
-			pid = slot->pid;
+		if (slot->pid == 0)
+			continue;
+		SetLatch(&slot->proc->procLatch);
+		pid = slot->pid;
 	}
 	LWLockRelease(strm_worker_lock);
 	return pid;
