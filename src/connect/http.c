@@ -1,6 +1,7 @@
 /*
  * http.c
- *	  Sessions and transfers: the one place that calls libcurl.
+ *	  Sessions and transfers: the one place of this library that calls libcurl. The one that talks to brokers asks for
+ *	  tokens in threads where nothing of the server's may be called (kafka/token.c).
  *
  *	  libcurl resolves names in threads of its own. All signals are blocked around the calls that may start one, so that
  *	  no thread but the server's ever handles a signal. While a transfer waits, signals are open and interrupts are

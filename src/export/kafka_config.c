@@ -71,6 +71,21 @@ strm_kafka_properties_put(StrmSinkProperty *properties, int *n, const char *name
 	(*n)++;
 }
 
+/* A value as librdkafka takes it, in memory that is wiped: of all choices it knows mechanisms in upper case only. */
+static char *
+strm_kafka_properties_text(const char *name, const JsonbValue *value)
+{
+	char	   *text = strm_kafka_config_text(value);
+	const StrmKafkaProperty *property = strm_kafka_property(name);
+
+	if (property != NULL && property->id == STRM_KAFKA_MECHANISM)
+	{
+		for (char *c = text; *c != '\0'; c++)
+			*c = pg_ascii_toupper((unsigned char) *c);
+	}
+	return text;
+}
+
 /* Adds the members of an object, but not our own properties. */
 static void
 strm_kafka_properties_add(StrmSinkProperty *properties, int *n, Jsonb *object)
@@ -90,7 +105,7 @@ strm_kafka_properties_add(StrmSinkProperty *properties, int *n, Jsonb *object)
 				name = pstrdup("linger.ms");
 		}
 		else if (token == WJB_VALUE && strncmp(name, STRM_KAFKA_OWN_PREFIX, strlen(STRM_KAFKA_OWN_PREFIX)) != 0)
-			strm_kafka_properties_put(properties, n, name, strm_kafka_config_text(&value));
+			strm_kafka_properties_put(properties, n, name, strm_kafka_properties_text(name, &value));
 	}
 }
 
@@ -236,6 +251,8 @@ strm_kafka_check_together(StrmKafkaChecking *checking)
 	strm_kafka_check_needs(checking, STRM_KAFKA_CERTIFICATE, "ssl.certificate.pem", STRM_KAFKA_KEY, "ssl.key.pem");
 	strm_kafka_check_needs(checking, STRM_KAFKA_KEY, "ssl.key.pem", STRM_KAFKA_CERTIFICATE, "ssl.certificate.pem");
 	strm_kafka_check_needs(checking, STRM_KAFKA_KEY_PASSWORD, "ssl.key.password", STRM_KAFKA_KEY, "ssl.key.pem");
+	strm_kafka_check_needs(checking, STRM_KAFKA_OAUTH_CA, "https.ca.pem",
+						   STRM_KAFKA_OAUTH_URL, "sasl.oauthbearer.token.endpoint.url");
 	strm_kafka_check_needs(checking, STRM_KAFKA_REGISTRY_USER, "schema.registry.basic.auth.user.info",
 						   STRM_KAFKA_REGISTRY_URL, "schema.registry.url");
 	strm_kafka_check_needs(checking, STRM_KAFKA_REGISTRY_CA, "schema.registry.ssl.ca.pem",

@@ -35,7 +35,8 @@ static const StrmKafkaProperty properties[] = {
 	{"sasl.oauthbearer.client.id", STRM_KAFKA_TEXT, STRM_KAFKA_SECURITY, STRM_KAFKA_OAUTH_CLIENT},
 	{"sasl.oauthbearer.client.secret", STRM_KAFKA_TEXT, STRM_KAFKA_SECURITY, STRM_KAFKA_OAUTH_SECRET, .secret = true},
 	{"sasl.oauthbearer.scope", STRM_KAFKA_TEXT, STRM_KAFKA_SECURITY},
-	{"sasl.oauthbearer.extensions", STRM_KAFKA_TEXT, STRM_KAFKA_SECURITY},
+	{"sasl.oauthbearer.extensions", STRM_KAFKA_EXTENSIONS, STRM_KAFKA_SECURITY},
+	{"https.ca.pem", STRM_KAFKA_PEM, STRM_KAFKA_SECURITY, STRM_KAFKA_OAUTH_CA, .destination = true},
 	{"sasl.oauthbearer.config", STRM_KAFKA_TEXT, STRM_KAFKA_SECURITY, STRM_KAFKA_OAUTH_CONFIG, .trusted = true},
 	{"enable.sasl.oauthbearer.unsecure.jwt", STRM_KAFKA_BOOLEAN, STRM_KAFKA_SECURITY, STRM_KAFKA_OAUTH_UNSIGNED,
 	.trusted = true},
@@ -209,6 +210,31 @@ strm_kafka_property_is_text(const char *value)
 	return length >= 1 && length <= STRM_KAFKA_TEXT_MAX;
 }
 
+/* Extensions of a token as RFC 7628 has them, but for what separates them here. */
+static bool
+strm_kafka_property_is_extensions(const char *value)
+{
+	int			n = 0;
+
+	if (!strm_kafka_property_is_text(value))
+		return false;
+	for (const char *p = value;; p++)
+	{
+		size_t		name = strspn(p, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
+
+		/* the name that the token itself has */
+		if (name == 0 || p[name] != '=' || (name == 4 && strncmp(p, "auth", 4) == 0) || ++n > 16)
+			return false;
+		for (p += name; *p != '\0' && *p != ','; p++)
+		{
+			if ((unsigned char) *p > '~')
+				return false;
+		}
+		if (*p == '\0')
+			return true;
+	}
+}
+
 static bool
 strm_kafka_property_is_integer(const char *value, int64 min, int64 max)
 {
@@ -275,6 +301,9 @@ strm_kafka_property_fault(const StrmKafkaProperty *property, const char *value)
 		case STRM_KAFKA_PEM_KEY:
 			return strm_kafka_property_is_pem(value, true) ? NULL
 				: pstrdup("must be the text of a private key in PEM form");
+		case STRM_KAFKA_EXTENSIONS:
+			return strm_kafka_property_is_extensions(value) ? NULL
+				: pstrdup("must be name=value, or up to 16 of them with commas between, names of letters, not auth");
 		case STRM_KAFKA_CIPHERS:
 			return strm_kafka_property_is_ciphers(value) ? NULL
 				: pstrdup("must be OpenSSL's names of cipher suites with ECDHE- or DHE-, separated by colons");

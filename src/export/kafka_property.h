@@ -21,6 +21,7 @@ typedef enum StrmKafkaPropertyId
 	STRM_KAFKA_OAUTH_SECRET,
 	STRM_KAFKA_OAUTH_UNSIGNED,
 	STRM_KAFKA_OAUTH_CONFIG,
+	STRM_KAFKA_OAUTH_CA,
 	STRM_KAFKA_CA,
 	STRM_KAFKA_CERTIFICATE,
 	STRM_KAFKA_KEY,
@@ -51,6 +52,7 @@ typedef enum StrmKafkaPropertyType
 	STRM_KAFKA_BOOLEAN,
 	STRM_KAFKA_PEM,				/* certificates, and nothing else */
 	STRM_KAFKA_PEM_KEY,
+	STRM_KAFKA_EXTENSIONS,		/* "name=value", or several with commas between */
 	STRM_KAFKA_CIPHERS,			/* names of cipher suites that authenticate the server */
 	STRM_KAFKA_URL
 } StrmKafkaPropertyType;

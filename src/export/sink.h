@@ -49,6 +49,7 @@ typedef struct StrmSinkConfig
 	 */
 	const char *(*refuse) (const struct sockaddr *address, bool trusted, bool local_only);
 	bool		trusted;
+	const char *ca_file;		/* authorities of token endpoints, where no property says; NULL, empty: the system's */
 } StrmSinkConfig;
 
 /* Why it failed. Texts live as long as the sink, and never hold credentials or contents of records. */

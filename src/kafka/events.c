@@ -176,6 +176,9 @@ strm_kafka_serve_time(StrmSink *sink)
 	if (sink->state == STRM_SINK_FAILED || (sink->fatal_since == 0 && sink->refused_since == 0))
 		return;
 	now = GetCurrentTimestamp();
+	/* A token that could not be renewed once, or the like, matters only where something is to be sent. */
+	if (sink->state == STRM_SINK_READY && sink->queued == 0 && !sink->in_transaction)
+		sink->refused_since = 0;
 	if (sink->fatal_since != 0 && TimestampDifferenceExceeds(sink->fatal_since, now, STRM_KAFKA_FATAL_TIME))
 	{
 		err = rd_kafka_fatal_error(sink->rk, words, sizeof(words));

@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include <pthread.h>
+
 #include "utils/errcodes.h"
 
 #include "kafka/failure.h"
@@ -28,6 +30,8 @@ typedef struct StrmKafkaMeaning
 static const char *const strm_kafka_hint_address = "Check the cluster's bootstrap_servers and security.protocol.";
 static const char *const strm_kafka_hint_credentials =
 	"Check the cluster's security.protocol, sasl.* and ssl.* properties.";
+static const char *const strm_kafka_hint_token =
+	"Check the cluster's sasl.oauthbearer.* properties, and https.ca.pem when no known authority signed the endpoint's certificate.";
 static const char *const strm_kafka_hint_tls =
 	"Check that the cluster's ssl.ca.pem is of the authority that signed the brokers' certificates, and that these are of the names by which they are reached.";
 static const char *const strm_kafka_hint_rights =
@@ -94,6 +98,9 @@ static const StrmKafkaMeaning strm_kafka_meanings[] = {
 	{RD_KAFKA_RESP_ERR__PURGE_INFLIGHT, STRM_KAFKA_BROKEN, true, NULL},
 };
 
+/* Filled once: with the version of the library that is there at run time. */
+static char strm_kafka_hint_scram[320];
+
 static const char *const strm_kafka_secrets[] = {"sasl.password", "ssl.key.password", "ssl.key.pem",
 	"sasl.oauthbearer.client.secret", "sasl.oauthbearer.config", NULL};
 
@@ -104,7 +111,7 @@ strm_kafka_has_secret(rd_kafka_t *rk, const char *text)
 
 	for (const char *const *name = strm_kafka_secrets; rk != NULL && *name != NULL && !found; name++)
 	{
-		char		value[4096];
+		char		value[16 * 1024];
 		size_t		size = sizeof(value);
 
 		if (rd_kafka_conf_get(rd_kafka_conf(rk), *name, value, &size) == RD_KAFKA_CONF_OK && value[0] != '\0')
@@ -133,13 +140,47 @@ strm_kafka_failure_say(StrmKafkaFailure *failure, int sqlstate, bool temporary, 
 	strlcpy(failure->message, message, sizeof(failure->message));
 }
 
+/* Fills strm_kafka_hint_scram. */
+static void
+strm_kafka_name_version(void)
+{
+	snprintf(strm_kafka_hint_scram, sizeof(strm_kafka_hint_scram),
+			 "Check sasl.username and sasl.password. With SCRAM librdkafka %s, which is the one here, cannot log in to Kafka 4.0 and later, and is told the same then: use librdkafka 2.6.1 or later, or another sasl.mechanism.",
+			 rd_kafka_version_str());
+}
+
+/* The hint where nobody could log in, if more is known than what the broker says; else that one. */
+static const char *
+strm_kafka_login_hint(rd_kafka_t *rk, const char *words, const char *hint)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	char		mechanism[32] = "";
+	size_t		size = sizeof(mechanism);
+
+	if (words != NULL && (strstr(words, STRM_KAFKA_TOKEN_REFUSED) != NULL ||
+						  strstr(words, STRM_KAFKA_TOKEN_UNREACHABLE) != NULL))
+		return strm_kafka_hint_token;
+	/* It repeats its nonce, which brokers refused to take from 4.0 on. */
+	if (rk == NULL || rd_kafka_version() >= STRM_KAFKA_SCRAM_VERSION ||
+		rd_kafka_conf_get(rd_kafka_conf(rk), "sasl.mechanisms", mechanism, &size) != RD_KAFKA_CONF_OK ||
+		strncmp(mechanism, "SCRAM-", 6) != 0)
+		return hint;
+	pthread_once(&once, strm_kafka_name_version);
+	return strm_kafka_hint_scram;
+}
+
 void
 strm_kafka_failure_set(StrmKafkaFailure *failure, rd_kafka_t *rk, rd_kafka_resp_err_t err, const char *words,
 					   const char *doing)
 {
 	char		message[STRM_KAFKA_MESSAGE_SIZE];
 	const StrmKafkaMeaning *meaning = NULL;
+	bool		login = err == RD_KAFKA_RESP_ERR__AUTHENTICATION ||
+		err == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED;
+	const char *hint = NULL;
 
+	if (login)
+		hint = strm_kafka_login_hint(rk, words, strm_kafka_hint_credentials);
 	if (err == RD_KAFKA_RESP_ERR__AUTHENTICATION && words != NULL &&
 		strstr(words, STRM_KAFKA_TOKEN_UNREACHABLE) != NULL)
 		err = RD_KAFKA_RESP_ERR__TRANSPORT;
@@ -157,7 +198,7 @@ strm_kafka_failure_set(StrmKafkaFailure *failure, rd_kafka_t *rk, rd_kafka_resp_
 			*c = ' ';
 	}
 	if (meaning != NULL)
-		strm_kafka_failure_say(failure, meaning->sqlstate, meaning->temporary, meaning->hint, message);
+		strm_kafka_failure_say(failure, meaning->sqlstate, meaning->temporary, login ? hint : meaning->hint, message);
 	else
 		strm_kafka_failure_say(failure, STRM_KAFKA_BROKEN, false, NULL, message);
 	failure->refused = failure->sqlstate == STRM_KAFKA_REFUSED;

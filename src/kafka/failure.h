@@ -10,6 +10,7 @@
 #define STRM_KAFKA_MESSAGE_SIZE 768
 /* What token.c says of an endpoint that may be there later; librdkafka knows only that there is no token. */
 #define STRM_KAFKA_TOKEN_UNREACHABLE "the token endpoint cannot be reached"
+#define STRM_KAFKA_TOKEN_REFUSED "the token endpoint gives no token"
 #define STRM_KAFKA_TOKEN_SECRET_LINE 3	/* of sasl.oauthbearer.config, when token.c made it */
 
 typedef struct StrmKafkaFailure

@@ -168,7 +168,7 @@ strm_kafka_conf(const StrmSinkConfig *config, StrmKafkaUse use)
 				strm_kafka_refuse(conf, property->name,
 								  "It would run code, name a file, or break what exporters promise.");
 		}
-		if (!token || !strm_kafka_token_takes(property->name))
+		if (!strm_kafka_token_takes(property->name))
 			strm_kafka_set(conf, property->name, property->value);
 	}
 	if (token)

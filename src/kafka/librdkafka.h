@@ -17,4 +17,7 @@
 #define STRM_KAFKA_HAS_TOPIC_RIGHTS 1
 #endif
 
+/* From this version on, to be asked at run time, brokers of all versions take its SCRAM. */
+#define STRM_KAFKA_SCRAM_VERSION 0x020601ff
+
 #endif							/* STRM_KAFKA_LIBRDKAFKA_H */

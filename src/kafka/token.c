@@ -13,12 +13,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/stringinfo.h"
+
 #include "kafka/token.h"
+#include "kafka/token_answer.h"
 
 #define STRM_KAFKA_TOKEN_TIMEOUT 10 /* seconds */
 #define STRM_KAFKA_TOKEN_CONNECT 5	/* seconds */
-#define STRM_KAFKA_TOKEN_LIFE 60	/* seconds, of tokens that do not say */
 #define STRM_KAFKA_TOKEN_MAX_EXTENSIONS 16
+#define STRM_KAFKA_TOKEN_NEWLINE '\v'	/* stands for one within a line */
 
 typedef enum StrmKafkaTokenLine
 {
@@ -27,27 +30,30 @@ typedef enum StrmKafkaTokenLine
 	STRM_KAFKA_TOKEN_CLIENT,
 	STRM_KAFKA_TOKEN_SECRET = STRM_KAFKA_TOKEN_SECRET_LINE,
 	STRM_KAFKA_TOKEN_SCOPE,
-	STRM_KAFKA_TOKEN_EXTENSIONS
+	STRM_KAFKA_TOKEN_EXTENSIONS,
+	STRM_KAFKA_TOKEN_CA,
+	STRM_KAFKA_TOKEN_CA_FILE
 } StrmKafkaTokenLine;
 
-#define STRM_KAFKA_TOKEN_LINES (STRM_KAFKA_TOKEN_EXTENSIONS + 1)
+#define STRM_KAFKA_TOKEN_LINES (STRM_KAFKA_TOKEN_CA_FILE + 1)
 
-/* The property of each line; the last three may be missing. */
+/* The property of each line; those behind the secret may be missing. */
 static const char *const strm_kafka_token_names[] = {NULL, "sasl.oauthbearer.token.endpoint.url",
 	"sasl.oauthbearer.client.id", "sasl.oauthbearer.client.secret", "sasl.oauthbearer.scope",
-	"sasl.oauthbearer.extensions"};
+	"sasl.oauthbearer.extensions", "https.ca.pem", NULL};
 
-/* A request on its way. All texts are in one buffer. */
+/* A request on its way. */
 typedef struct StrmKafkaToken
 {
-	const char *lines[STRM_KAFKA_TOKEN_LINES];
+	char	   *config;			/* a copy, cut into lines; of malloc */
+	char	   *lines[STRM_KAFKA_TOKEN_LINES];
 	bool		trusted;
 	bool		plain;			/* http */
 	const char *(*refuse) (const struct sockaddr *address, bool trusted, bool local_only);
 	const char *refused;		/* why an address was not reached */
+	char		words[CURL_ERROR_SIZE];
 	Size		size;			/* of the answer */
 	char		answer[64 * 1024];
-	char		buffer[8 * 1024];
 } StrmKafkaToken;
 
 /* The value of a property; NULL: it is not given. */
@@ -73,9 +79,9 @@ strm_kafka_token_wanted(const StrmSinkConfig *config)
 bool
 strm_kafka_token_takes(const char *name)
 {
-	for (int i = STRM_KAFKA_TOKEN_URL; i < STRM_KAFKA_TOKEN_LINES; i++)
+	for (int i = 0; i < STRM_KAFKA_TOKEN_LINES; i++)
 	{
-		if (strcmp(name, strm_kafka_token_names[i]) == 0)
+		if (strm_kafka_token_names[i] != NULL && strcmp(name, strm_kafka_token_names[i]) == 0)
 			return true;
 	}
 	return strcmp(name, "sasl.oauthbearer.method") == 0;
@@ -112,10 +118,12 @@ strm_kafka_token_connect(void *arg, curlsocktype purpose, struct curl_sockaddr *
 static bool
 strm_kafka_token_split(StrmKafkaToken *token, const char *config)
 {
-	char	   *at = token->buffer;
+	char	   *at;
 
-	if (config == NULL || strlcpy(token->buffer, config, sizeof(token->buffer)) >= sizeof(token->buffer))
+	token->config = config != NULL ? strdup(config) : NULL;
+	if (token->config == NULL)
 		return false;
+	at = token->config;
 	for (int i = 0; i < STRM_KAFKA_TOKEN_LINES; i++)
 	{
 		token->lines[i] = at;
@@ -124,68 +132,101 @@ strm_kafka_token_split(StrmKafkaToken *token, const char *config)
 			return false;
 		*at++ = '\0';
 	}
+	for (at = token->lines[STRM_KAFKA_TOKEN_CA]; *at != '\0'; at++)
+		*at = *at == STRM_KAFKA_TOKEN_NEWLINE ? '\n' : *at;
 	token->trusted = token->lines[STRM_KAFKA_TOKEN_TRUSTED][0] == '1';
 	token->plain = pg_strncasecmp(token->lines[STRM_KAFKA_TOKEN_URL], "http://", 7) == 0;
 	return true;
 }
 
-/* Asks for a token. NULL: it was answered; else why not, and whether that may change. */
-static const char *
-strm_kafka_token_ask(StrmKafkaToken *token, CURL *curl, char *words, bool *unreachable)
+/* Whom to ask, and how safely: as data connectors do. */
+static void
+strm_kafka_token_set_policy(StrmKafkaToken *token, CURL *curl)
 {
-	char		body[2048] = "grant_type=client_credentials";
-	char	   *scope = curl_easy_escape(curl, token->lines[STRM_KAFKA_TOKEN_SCOPE], 0);
-	long		status = 0;
-	CURLcode	code;
+	const char *ca = token->lines[STRM_KAFKA_TOKEN_CA];
+	struct curl_blob blob = {.data = unconstify(char *, ca), .len = strlen(ca), .flags = CURL_BLOB_NOCOPY};
 
-	if (scope != NULL && scope[0] != '\0')
-		snprintf(body, sizeof(body), "grant_type=client_credentials&scope=%s", scope);
-	curl_free(scope);
 	curl_easy_setopt(curl, CURLOPT_URL, token->lines[STRM_KAFKA_TOKEN_URL]);
-	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, token->plain ? "http" : "https");
+	curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(curl, CURLOPT_PROXY, "");
+	curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long) STRM_KAFKA_TOKEN_TIMEOUT);
 	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, (long) STRM_KAFKA_TOKEN_CONNECT);
-	curl_easy_setopt(curl, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
-	curl_easy_setopt(curl, CURLOPT_USERNAME, token->lines[STRM_KAFKA_TOKEN_CLIENT]);
-	curl_easy_setopt(curl, CURLOPT_PASSWORD, token->lines[STRM_KAFKA_TOKEN_SECRET]);
-	curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
+	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, token->words);
+	curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 1L);
+	curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 2L);
+	curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+	if (ca[0] != '\0')
+	{
+		curl_easy_setopt(curl, CURLOPT_CAINFO_BLOB, &blob);
+		curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);
+	}
+	else if (token->lines[STRM_KAFKA_TOKEN_CA_FILE][0] != '\0')
+		curl_easy_setopt(curl, CURLOPT_CAINFO, token->lines[STRM_KAFKA_TOKEN_CA_FILE]);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, strm_kafka_token_receive);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, token);
 	curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, strm_kafka_token_connect);
 	curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, token);
-	code = curl_easy_perform(curl);
+}
+
+/* Sends the request: name and secret are encoded, as RFC 6749, section 2.3.1, has it. */
+static CURLcode
+strm_kafka_token_send(StrmKafkaToken *token, CURL *curl)
+{
+	char	   *client = curl_easy_escape(curl, token->lines[STRM_KAFKA_TOKEN_CLIENT], 0);
+	char	   *secret = curl_easy_escape(curl, token->lines[STRM_KAFKA_TOKEN_SECRET], 0);
+	char	   *scope = curl_easy_escape(curl, token->lines[STRM_KAFKA_TOKEN_SCOPE], 0);
+	Size		size = scope != NULL ? strlen(scope) + 64 : 0;
+	char	   *body = malloc(size + 1);
+	CURLcode	code = CURLE_OUT_OF_MEMORY;
+
+	if (client != NULL && secret != NULL && scope != NULL && body != NULL)
+	{
+		snprintf(body, size, "grant_type=client_credentials%s%s", scope[0] != '\0' ? "&scope=" : "", scope);
+		curl_easy_setopt(curl, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
+		curl_easy_setopt(curl, CURLOPT_USERNAME, client);
+		curl_easy_setopt(curl, CURLOPT_PASSWORD, secret);
+		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
+		code = curl_easy_perform(curl);
+	}
+	if (secret != NULL)
+		explicit_bzero(secret, strlen(secret));
+	curl_free(client);
+	curl_free(secret);
+	curl_free(scope);
+	free(body);
+	return code;
+}
+
+/* Asks for a token. NULL: it was answered; else why not, and whether that may change by itself. */
+static const char *
+strm_kafka_token_ask(StrmKafkaToken *token, CURL *curl, bool *unreachable)
+{
+	char		error[64];
+	long		status = 0;
+	CURLcode	code;
+
+	strm_kafka_token_set_policy(token, curl);
+	code = strm_kafka_token_send(token, curl);
 	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
 	if (token->refused != NULL)
 		return token->refused;
 	*unreachable = code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_CONNECT ||
 		code == CURLE_OPERATION_TIMEDOUT || code == CURLE_GOT_NOTHING || code == CURLE_RECV_ERROR ||
-		code == CURLE_SEND_ERROR || status == 429 || status >= 500;
+		code == CURLE_SEND_ERROR || code == CURLE_OUT_OF_MEMORY || status == 408 || status == 429 || status >= 500;
+	/* Of certificates curl's own words say more. Of connections they say how long it took, each time something else. */
+	if (code == CURLE_PEER_FAILED_VERIFICATION && token->words[0] != '\0')
+		return token->words;
 	if (code != CURLE_OK)
 		return curl_easy_strerror(code);
 	if (status == 200)
 		return NULL;
-	snprintf(words, CURL_ERROR_SIZE, "it answered with status %ld", status);
-	return words;
-}
-
-/*
- * A member of the answer, which is a JSON object: where its value begins. Names are looked for, not parsed: a token
- * holds no quotation marks, and the endpoint is one that is trusted with the secret.
- */
-static char *
-strm_kafka_token_member(StrmKafkaToken *token, const char *name)
-{
-	char	   *at = strstr(token->answer, name);
-
-	if (at == NULL)
-		return NULL;
-	at += strlen(name);
-	at += strspn(at, " \t\r\n");
-	if (*at++ != ':')
-		return NULL;
-	return at + strspn(at, " \t\r\n");
+	strm_kafka_answer_error(token->answer, error, sizeof(error));
+	snprintf(token->words, sizeof(token->words), "it answered with status %ld%s%s%s", status,
+			 error[0] != '\0' ? ", " : "", error, status / 100 == 3 ? ", and redirects are not followed" : "");
+	return token->words;
 }
 
 /* The extensions, as a list of names and values; cuts up their text. */
@@ -212,26 +253,37 @@ strm_kafka_token_extensions(char *text, const char **list)
 
 /* Gives the handle the token that was answered. NULL: done; else why not. */
 static const char *
-strm_kafka_token_give(StrmKafkaToken *token, rd_kafka_t *rk, char *words)
+strm_kafka_token_give(StrmKafkaToken *token, rd_kafka_t *rk)
 {
 	const char *extensions[STRM_KAFKA_TOKEN_MAX_EXTENSIONS * 2];
-	char	   *life = strm_kafka_token_member(token, "\"expires_in\"");
-	char	   *text = strm_kafka_token_member(token, "\"access_token\"");
-	char	   *end = text != NULL && *text == '"' ? strchr(text + 1, '"') : NULL;
-	long		seconds = life != NULL ? strtol(life + (*life == '"'), NULL, 10) : STRM_KAFKA_TOKEN_LIFE;
+	int64		seconds;
+	char	   *text = strm_kafka_answer_token(token->answer, &seconds);
 	int			n;
+	rd_kafka_resp_err_t err;
 
-	if (end == NULL)
+	if (text == NULL)
 		return "its answer holds no token";
-	*end = '\0';
-	if (seconds <= 0 || seconds > 365 * 86400)
-		seconds = STRM_KAFKA_TOKEN_LIFE;
-	n = strm_kafka_token_extensions(unconstify(char *, token->lines[STRM_KAFKA_TOKEN_EXTENSIONS]), extensions);
-	if (rd_kafka_oauthbearer_set_token(rk, text + 1, ((int64) time(NULL) + seconds) * 1000,
-									   token->lines[STRM_KAFKA_TOKEN_CLIENT], extensions, n * 2, words,
-									   CURL_ERROR_SIZE) != RD_KAFKA_RESP_ERR_NO_ERROR)
-		return "its token, or the extensions, have characters that cannot be sent";
-	return NULL;
+	if (seconds <= 0)
+		return "its token has expired already; do the clocks agree?";
+	n = strm_kafka_token_extensions(token->lines[STRM_KAFKA_TOKEN_EXTENSIONS], extensions);
+	/* What the library says may quote the token. */
+	err = rd_kafka_oauthbearer_set_token(rk, text, ((int64) time(NULL) + seconds) * 1000,
+										 token->lines[STRM_KAFKA_TOKEN_CLIENT], extensions, n * 2, token->words,
+										 sizeof(token->words));
+	return err == RD_KAFKA_RESP_ERR_NO_ERROR ? NULL : "the extensions have names or characters that cannot be sent";
+}
+
+/* Ends a request; secrets are wiped. */
+static void
+strm_kafka_token_free(StrmKafkaToken *token, Size config_size)
+{
+	if (token == NULL)
+		return;
+	if (token->config != NULL)
+		explicit_bzero(token->config, config_size);
+	free(token->config);
+	explicit_bzero(token, sizeof(StrmKafkaToken));
+	free(token);
 }
 
 /* librdkafka wants a token. In a thread of its own. */
@@ -240,58 +292,84 @@ strm_kafka_token_refresh(rd_kafka_t *rk, const char *config, void *refuse)
 {
 	StrmKafkaToken *token = calloc(1, sizeof(StrmKafkaToken));
 	CURL	   *curl = curl_easy_init();
-	char		words[CURL_ERROR_SIZE] = "";
 	char		failure[CURL_ERROR_SIZE * 2];
 	const char *why = "there is no memory";
-	bool		unreachable = false;
+	bool		unreachable = true;
 
 	if (token != NULL && curl != NULL && strm_kafka_token_split(token, config))
 	{
 		token->refuse = refuse;
-		why = strm_kafka_token_ask(token, curl, words, &unreachable);
+		unreachable = false;
+		why = strm_kafka_token_ask(token, curl, &unreachable);
 		if (why == NULL)
-			why = strm_kafka_token_give(token, rk, words);
+			why = strm_kafka_token_give(token, rk);
 	}
 	if (why != NULL)
 	{
 		snprintf(failure, sizeof(failure), "%s: %s",
-				 unreachable ? STRM_KAFKA_TOKEN_UNREACHABLE : "the token endpoint gives no token", why);
+				 unreachable ? STRM_KAFKA_TOKEN_UNREACHABLE : STRM_KAFKA_TOKEN_REFUSED, why);
 		rd_kafka_oauthbearer_set_token_failure(rk, failure);
 	}
 	if (curl != NULL)
 		curl_easy_cleanup(curl);
-	if (token != NULL)
-		explicit_bzero(token, sizeof(StrmKafkaToken));
-	free(token);
+	strm_kafka_token_free(token, config != NULL ? strlen(config) : 0);
+}
+
+/* Appends a line. False: it would not be one. */
+static bool
+strm_kafka_token_append(StringInfo text, const char *value, bool many)
+{
+	int			start = text->len;
+
+	appendStringInfo(text, "%s\n", value);
+	for (char *at = text->data + start; at[1] != '\0'; at++)
+	{
+		if (*at == '\n' && !many)
+			return false;
+		if (*at == '\n')
+			*at = STRM_KAFKA_TOKEN_NEWLINE;
+	}
+	return true;
+}
+
+/* All lines, in one text. False: something is missing, or is no line. */
+static bool
+strm_kafka_token_join(const StrmSinkConfig *config, StringInfo text)
+{
+	const char *values[STRM_KAFKA_TOKEN_LINES] = {config->trusted ? "1" : "0"};
+	Size		size = STRM_KAFKA_TOKEN_LINES + 1;
+	bool		done = true;
+
+	for (int i = STRM_KAFKA_TOKEN_URL; i < STRM_KAFKA_TOKEN_LINES; i++)
+	{
+		values[i] = config->ca_file;
+		if (i != STRM_KAFKA_TOKEN_CA_FILE)
+			values[i] = strm_kafka_property(config, strm_kafka_token_names[i]);
+		if (values[i] == NULL && i <= STRM_KAFKA_TOKEN_SECRET)
+			return false;
+		values[i] = values[i] != NULL ? values[i] : "";
+		size += strlen(values[i]);
+	}
+	/* At once as large as it gets, so that no half of it is left behind. */
+	enlargeStringInfo(text, size);
+	for (int i = 0; i < STRM_KAFKA_TOKEN_LINES; i++)
+		done = strm_kafka_token_append(text, values[i], i == STRM_KAFKA_TOKEN_CA) && done;
+	return done;
 }
 
 void
 strm_kafka_token_configure(rd_kafka_conf_t *conf, const StrmSinkConfig *config)
 {
 	static bool initialized = false;
-	char		text[8 * 1024];
-	Size		size;
-	rd_kafka_conf_res_t result = RD_KAFKA_CONF_OK;
+	rd_kafka_conf_res_t result = RD_KAFKA_CONF_INVALID;
+	StringInfoData text;
 
 	if (!initialized && curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK)
 		initialized = true;
-	size = snprintf(text, sizeof(text), "%d\n", config->trusted);
-	for (int i = STRM_KAFKA_TOKEN_URL; i < STRM_KAFKA_TOKEN_LINES; i++)
-	{
-		const char *value = strm_kafka_property(config, strm_kafka_token_names[i]);
-
-		if ((value == NULL && i <= STRM_KAFKA_TOKEN_SECRET) || (value != NULL && strchr(value, '\n') != NULL))
-			result = RD_KAFKA_CONF_INVALID;
-		else
-			size += snprintf(text + size, size < sizeof(text) ? sizeof(text) - size : 0, "%s\n",
-							 value != NULL ? value : "");
-		size = Min(size, sizeof(text));
-	}
-	if (size >= sizeof(text) || !initialized)
-		result = RD_KAFKA_CONF_INVALID;
-	if (result == RD_KAFKA_CONF_OK)
-		result = rd_kafka_conf_set(conf, "sasl.oauthbearer.config", text, NULL, 0);
-	explicit_bzero(text, sizeof(text));
+	initStringInfo(&text);
+	if (strm_kafka_token_join(config, &text) && initialized)
+		result = rd_kafka_conf_set(conf, "sasl.oauthbearer.config", text.data, NULL, 0);
+	explicit_bzero(text.data, text.maxlen);
 	if (result == RD_KAFKA_CONF_OK)
 	{
 		rd_kafka_conf_set_oauthbearer_token_refresh_cb(conf, strm_kafka_token_refresh);

@@ -13,7 +13,7 @@
 /* Are tokens to be fetched? */
 extern bool strm_kafka_token_wanted(const StrmSinkConfig *config);
 
-/* Is that property one of ours then, and not for librdkafka? */
+/* Is that property one of ours, and not for librdkafka, some builds of which refuse it whatever its value? */
 extern bool strm_kafka_token_takes(const char *name);
 
 /* Has a handle's configuration fetch tokens. Raises 22023 where something is missing. */

@@ -16,6 +16,7 @@
 #include "connect/address.h"
 #include "export/avro.h"
 #include "export/schema_registry.h"
+#include "guc/guc.h"
 #include "strm_privacy.h"
 #include "worker/export_sink.h"
 #include "worker/worker.h"
@@ -51,6 +52,7 @@ strm_export_sink_config(StrmExportExporter *exporter, StrmSinkConfig *config)
 	else
 		config->refuse = strm_address_refuse;
 	config->trusted = session->cluster->trusted;
+	config->ca_file = strm_connector_ca_file;
 	config->label = psprintf("Kafka exporter \"%s\"", definition->name);
 	config->nproperties = n;
 	config->properties = all;

@@ -246,6 +246,7 @@ strm_kafka_check_configure(const StrmKafkaCheck *check, StrmSinkConfig *config)
 	config->queue_size = STRM_CHECK_QUEUE_SIZE;
 	config->refuse = strm_address_refuse;
 	config->trusted = cluster->trusted;
+	config->ca_file = strm_connector_ca_file;
 	if (check->transactional)
 		config->transactional_id = psprintf("strm_privacy_check_%s", strm_uuid_text(&cluster->id));
 
