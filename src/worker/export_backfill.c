@@ -194,11 +194,12 @@ strm_export_read_known(StrmExportExporter *exporter)
 	MemoryContext old;
 	StrmSinkConfig config;
 
-	if (exporter->known != NULL || exporter->status.epoch == 1 || exporter->session->broker != NULL)
+	if (exporter->known != NULL || exporter->status.epoch == 1)
 		return;
 	strm_export_sink_config(exporter, &config);
-	if (exporter->status.checkpoint_offsets != NULL)
-		config.starts = exporter->status.checkpoint_offsets;
+	config.starts = exporter->status.checkpoint_offsets;
+	if (config.starts == NULL)
+		config.starts = exporter->status.starts;
 	config.nstarts = exporter->status.nstarts;
 	old = MemoryContextSwitchTo(exporter->plan_cxt);
 	exporter->known = strm_export_known_read(exporter, &config);
