@@ -92,7 +92,7 @@ CREATE FUNCTION strm.alter_kafka_cluster(name text, bootstrap_servers text DEFAU
   RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'strm_sql_alter_kafka_cluster';
 REVOKE ALL ON FUNCTION strm.alter_kafka_cluster(text, text, jsonb) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION strm.alter_kafka_cluster(text, text, jsonb) TO strm_member, strm_approver, strm_admin;
-COMMENT ON FUNCTION strm.alter_kafka_cluster(text, text, jsonb) IS 'Changes a Kafka cluster: NULL leaves a part as it is; members of config replace single properties, null takes one away. Secrets that are left are not used with other servers or less protection: they must be given again with these. For its owner and strm_admin. Errors: 42704, 42501, 22023, 55000 when exporters would change between an embedded broker and others';
+COMMENT ON FUNCTION strm.alter_kafka_cluster(text, text, jsonb) IS 'Changes a Kafka cluster: NULL leaves a part as it is; members of config replace single properties, null takes one away. Secrets that are left are not used with other servers or less protection: they must be given again with these. Where exporters of derived streams lead is changed by who may publish these only. For its owner and strm_admin. Errors: 42704, 42501, 22023, 55000 when exporters would change between an embedded broker and others';
 
 CREATE FUNCTION strm.drop_kafka_cluster(name text)
   RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'strm_sql_drop_kafka_cluster';

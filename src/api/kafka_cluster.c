@@ -194,13 +194,41 @@ strm_kafka_cluster_check_redirect(const StrmKafkaCluster *cluster, const StrmKaf
 	if (secrets == NULL || !strm_kafka_cluster_has_others(secrets, config))
 		return;
 	changed = strm_kafka_config_redirect(before->bootstrap_servers, before->config, cluster->bootstrap_servers,
-										 cluster->config);
+										 cluster->config, false);
 	if (changed != NULL)
 		ereport(ERROR,
 				errcode(STRM_ERR_PRIVILEGE),
 				errmsg("the secrets of Kafka cluster \"%s\" cannot be used with a change of %s", cluster->name, changed),
 				errdetail("They could be sent to a server that they were not given for."),
 				errhint("Give the secrets along with it."));
+}
+
+/*
+ * Raises when decrypted values would go elsewhere, or less protected, by somebody who may not publish them: who made an
+ * exporter of a derived stream did so for where the cluster led to then.
+ */
+static void
+strm_kafka_cluster_check_derived(const StrmKafkaCluster *cluster, const StrmKafkaCluster *before)
+{
+	const char *changed = strm_kafka_config_redirect(before->bootstrap_servers, before->config,
+													 cluster->bootstrap_servers, cluster->config, true);
+	List	   *exporters = changed != NULL ? strm_kafka_exporters(&cluster->id) : NIL;
+	ListCell   *lc;
+
+	foreach(lc, exporters)
+	{
+		const StrmKafkaExporter *exporter = lfirst(lc);
+		const char *refusal = NULL;
+
+		if (exporter->is_derived)
+			refusal = strm_exporter_refusal_of_source(GetUserId(), &exporter->stream, &exporter->derived);
+		if (refusal != NULL)
+			ereport(ERROR,
+					errcode(STRM_ERR_PRIVILEGE),
+					errmsg("permission denied to change %s of Kafka cluster \"%s\"", changed, cluster->name),
+					errdetail("Kafka exporter \"%s\" sends decrypted values there, and: %s.", exporter->name, refusal),
+					errhint("Somebody who may publish that derived stream may change it, if he is the cluster's owner or has strm_admin, too; or drop the exporter first."));
+	}
 }
 
 /* Raises when a cluster with exporters would become the embedded one, or cease to be it. */
@@ -259,6 +287,7 @@ strm_kafka_cluster_alter(StrmKafkaCluster *cluster, char *servers, Jsonb *config
 	cluster->trusted = strm_args_has_role("strm_admin") && (before.trusted || all_new);
 	strm_kafka_cluster_check(cluster, merged);
 	strm_kafka_cluster_check_redirect(cluster, &before, secrets, config);
+	strm_kafka_cluster_check_derived(cluster, &before);
 	strm_kafka_cluster_check_kind(cluster, &before);
 	strm_kafka_cluster_check_topics(cluster);
 }

@@ -63,7 +63,10 @@ strm_kafka_request_source(StrmKafkaRequest *request)
 	request->contract = stream->contract;
 }
 
-/* The cluster of that name, its row kept from being dropped, if the current user may use it. */
+/*
+ * The cluster of that name, if the current user may use it. Its row is kept from being dropped and altered: who alters
+ * it then sees the exporter, and whether he may send what it publishes elsewhere.
+ */
 static StrmKafkaCluster *
 strm_kafka_request_cluster(const char *name)
 {
@@ -71,7 +74,7 @@ strm_kafka_request_cluster(const char *name)
 	StrmKafkaCluster *cluster;
 
 	strm_registry_add_text(&args, name);
-	strm_registry_execute("SELECT FROM strm.kafka_cluster WHERE name = $1 FOR KEY SHARE", STRM_REGISTRY_ARGS(&args));
+	strm_registry_execute("SELECT FROM strm.kafka_cluster WHERE name = $1 FOR SHARE", STRM_REGISTRY_ARGS(&args));
 	cluster = strm_kafka_cluster_by_name(name);
 	if (!strm_kafka_cluster_is_usable(cluster, GetUserId()))
 		ereport(ERROR,

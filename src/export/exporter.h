@@ -131,10 +131,10 @@ extern void strm_kafka_config_check(const char *servers, Jsonb *config, bool tru
 
 /*
  * Would secrets of the first definition that are still in the second be sent to somebody else, or less protected? NULL:
- * no; else what was changed.
+ * no; else what was changed. login: or as another user, which may be another customer of a service? Secrets aside.
  */
 extern const char *strm_kafka_config_redirect(const char *servers_before, Jsonb *before, const char *servers,
-											  Jsonb *after);
+											  Jsonb *after, bool login);
 
 /* Is the schema registry's URL, which Avro needs, among a cluster's properties? */
 extern bool strm_kafka_config_has_registry(const StrmKafkaCluster *cluster);

@@ -322,7 +322,7 @@ strm_kafka_config_value(Jsonb *object, const char *name)
 }
 
 const char *
-strm_kafka_config_redirect(const char *servers_before, Jsonb *before, const char *servers, Jsonb *after)
+strm_kafka_config_redirect(const char *servers_before, Jsonb *before, const char *servers, Jsonb *after, bool login)
 {
 	const StrmKafkaProperty *property;
 
@@ -333,9 +333,9 @@ strm_kafka_config_redirect(const char *servers_before, Jsonb *before, const char
 		const char *old = strm_kafka_config_value(before, property->name);
 		const char *new = strm_kafka_config_value(after, property->name);
 
-		if (property->destination && (old == NULL) != (new == NULL))
-			return property->name;
-		if (property->destination && old != NULL && strcmp(old, new) != 0)
+		if (!property->destination && !(login && property->use != STRM_KAFKA_TUNING))
+			continue;
+		if ((old == NULL) != (new == NULL) || (old != NULL && strcmp(old, new) != 0))
 			return property->name;
 	}
 	return NULL;

@@ -270,6 +270,22 @@ UPDATE strm.kafka_cluster SET bootstrap_servers = 'LOCALHOST:9092, 127.0.0.1:1, 
 SELECT is(told_of_kafka(), NULL, 'not of this machine itself');
 UPDATE strm.kafka_cluster SET bootstrap_servers = 'k5.example.com:9092', config = '{"security.protocol": "SSL"}' WHERE name = 'shop';
 SELECT is(told_of_kafka(), NULL, 'nor of TLS');
+-- nor does who owns a cluster lead decrypted values elsewhere that somebody else publishes
+SELECT is((failure_of(role, statement)).state, '42501', role || statement)
+  FROM unnest('{kafka_alice,kafka_admin}'::text[]) AS role,
+       unnest(ARRAY[$$ SELECT strm.alter_kafka_cluster('shop', 'evil.example.com:9092') $$,
+                    $$ SELECT strm.alter_kafka_cluster('shop', config => '{"security.protocol": null}') $$,
+                    $$ SELECT strm.alter_kafka_cluster('shop', config => '{"ssl.ca.pem": "-----BEGIN CERTIFICATE----- evil -----END CERTIFICATE-----"}') $$,
+                    $$ SELECT strm.alter_kafka_cluster('shop', config => '{"security.protocol": "sasl_ssl", "sasl.mechanism": "PLAIN", "sasl.username": "evil", "sasl.password": "evil"}') $$,
+                    $$ SELECT strm.alter_kafka_cluster('shop', config => '{"schema.registry.url": "https://evil.example.com"}') $$]) AS statement;
+SELECT is((f).message || ': ' || (f).detail, 'permission denied to change bootstrap_servers of Kafka cluster "shop": Kafka exporter "real_clicks" sends decrypted values there, and:'
+          ' role "kafka_alice" needs role strm_approver, which exporters of derived streams are for.', 'and is told why')
+  FROM failure_of('kafka_alice', $$ SELECT strm.alter_kafka_cluster('shop', 'evil.example.com:9092') $$) AS f;
+SELECT is(state_of('kafka_alice', $$ SELECT strm.alter_kafka_cluster('shop', config => '{"linger.ms": 7}') $$), NULL, 'its owner may alter what does not matter for that');
+GRANT kafka_alice TO kafka_dora;
+SELECT is(state_of('kafka_dora', $$ SELECT strm.alter_kafka_cluster('shop', 'k5.example.com:9093') $$), NULL, 'an owner who may publish it may alter all');
+REVOKE kafka_alice FROM kafka_dora;
+UPDATE strm.kafka_cluster SET bootstrap_servers = 'k5.example.com:9092' WHERE name = 'shop';
 UPDATE strm.kafka_exporter SET derived_stream_id = NULL WHERE name = 'real_clicks';
 UPDATE strm.kafka_cluster SET config = '{}' WHERE name = 'shop';
 SELECT is(state_of('kafka_alice', $$ SELECT strm.create_kafka_cluster('twin', 'k9.example.com:9092, K5.example.com:9092') $$), NULL, 'another name of a cluster');
