@@ -28,7 +28,7 @@
 /* Bytes that the sinks of all exporters may queue, and the least of one; of a derived stream. */
 #define STRM_EXPORT_QUEUE (24 * 1024 * 1024)
 #define STRM_EXPORT_QUEUE_MIN (512 * 1024)
-#define STRM_EXPORT_QUEUE_DERIVED (256 * 1024)
+#define STRM_EXPORT_QUEUE_DERIVED (2 * 1024 * 1024)
 
 /* Longest time (ms) of one transaction of the worker's, and events in it. */
 #define STRM_EXPORT_SLICE 20
