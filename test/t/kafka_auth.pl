@@ -20,7 +20,7 @@ fsync = off
 wal_level = logical
 max_replication_slots = 40
 max_worker_processes = 60
-strm_privacy.connector_timeout = 6
+strm_privacy.connector_timeout = 10
 log_statement = none
 CONF
 plan skip_all => 'strm_privacy_kafka is not installed' if !-e $node->config_data('--pkglibdir') . '/strm_privacy_kafka.so';
