@@ -30,6 +30,7 @@
 /* ms that an exporter's rights are not looked at again; and that a sink without room is waited for at once */
 #define STRM_EXPORT_PERMITTED 200
 #define STRM_EXPORT_NAP 1
+#define STRM_EXPORT_NAPS 5
 
 /* Records of a transactional exporter after which it commits, and ms, while there are more to send at once. */
 #define STRM_EXPORT_TRANSACTION 10000
@@ -334,22 +335,40 @@ strm_export_poll(StrmExportSession *session)
 	}
 }
 
+/* Records that were acknowledged so far. */
+static uint64
+strm_export_acknowledged(const StrmExportSession *session)
+{
+	uint64		count = 0;
+	ListCell   *lc;
+
+	foreach(lc, session->exporters)
+		count += strm_progress_count(((StrmExportExporter *) lfirst(lc))->progress);
+	return count;
+}
+
 /*
  * A sink had no room: gives the brokers a moment within the time of this transaction, as beginning another one for a
- * few rows costs more. false: time is over.
+ * few rows costs more. false: time is over, or the brokers do not use it.
  */
 static bool
 strm_export_nap(StrmExportSession *session, TimestampTz until)
 {
+	uint64		before = strm_export_acknowledged(session);
 	WaitEvent	event;
 
-	if (GetCurrentTimestamp() >= until)
-		return false;
-	(void) WaitEventSetWait(session->room, STRM_EXPORT_NAP, &event, 1, PG_WAIT_EXTENSION);
-	strm_export_drain_wake(session);
-	strm_export_poll(session);
-	strm_export_commit(session, true);
-	return true;
+	for (int i = 0; i < STRM_EXPORT_NAPS; i++)
+	{
+		if (GetCurrentTimestamp() >= until)
+			return false;
+		(void) WaitEventSetWait(session->room, STRM_EXPORT_NAP, &event, 1, PG_WAIT_EXTENSION);
+		strm_export_drain_wake(session);
+		strm_export_poll(session);
+		strm_export_commit(session, true);
+		if (strm_export_acknowledged(session) != before)
+			return true;
+	}
+	return false;
 }
 
 /*

@@ -176,6 +176,7 @@ struct StrmExportSession
 	TimestampTz lag_at;			/* when lag was looked at */
 	XLogRecPtr	target;			/* a commit before it woke this process; 0: none */
 	TimestampTz target_since;
+	int			stalled;		/* rounds in a row that ended for want of room */
 	int			unripe;			/* rounds in a row that a transaction could not be published yet */
 	int			idle;			/* waits in a row that nothing ended */
 

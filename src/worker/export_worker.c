@@ -276,8 +276,9 @@ strm_export_round(StrmExportSession *session)
 	strm_export_limit_lag(session, now);
 	strm_export_checkpoint(session, now);
 	strm_export_show(session);
+	session->stalled = outcome == STRM_EXPORT_STALLED ? session->stalled + 1 : 0;
 	if (outcome == STRM_EXPORT_STALLED)
-		return STRM_EXPORT_WAIT_ROOM;
+		return session->stalled < STRM_EXPORT_IDLE_ROUNDS ? STRM_EXPORT_WAIT_ROOM : STRM_EXPORT_WAIT;
 	session->unripe = outcome == STRM_EXPORT_UNRIPE ? session->unripe + 1 : 0;
 	if (outcome == STRM_EXPORT_UNRIPE)
 		return session->unripe < STRM_EXPORT_IDLE_ROUNDS ? STRM_EXPORT_WAIT_RIPE : STRM_EXPORT_WAIT_ROOM;
