@@ -52,11 +52,14 @@ static void
 strm_kafka_serve_log(StrmSink *sink, rd_kafka_event_t *event)
 {
 	const char *facility;
-	const char *text;
+	const char *words;
+	char		text[STRM_KAFKA_MESSAGE_SIZE];
 	int			level;
 
-	if (rd_kafka_event_log(event, &facility, &text, &level) != 0 || strm_kafka_has_secret(sink->rk, text))
+	if (rd_kafka_event_log(event, &facility, &words, &level) != 0 || strm_kafka_has_secret(sink->rk, words))
 		return;
+	strlcpy(text, words, sizeof(text));
+	strm_kafka_plain(text);
 	/* Fatal errors become the sink's, with their reason. */
 	if (level > STRM_KAFKA_LOG_ERROR || strcmp(facility, "FATAL") == 0 || !strm_kafka_log_is_due(sink, facility))
 		ereport(DEBUG1, (errmsg_internal("%s: %s: %s", sink->label, facility, text)));

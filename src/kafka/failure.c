@@ -131,6 +131,16 @@ strm_kafka_has_secret(rd_kafka_t *rk, const char *text)
 }
 
 void
+strm_kafka_plain(char *text)
+{
+	for (char *c = text; *c != '\0'; c++)
+	{
+		if ((unsigned char) *c < ' ' || (unsigned char) *c >= 0x7f)
+			*c = (unsigned char) *c < ' ' ? ' ' : '?';
+	}
+}
+
+void
 strm_kafka_failure_say(StrmKafkaFailure *failure, int sqlstate, bool temporary, const char *hint, const char *message)
 {
 	failure->sqlstate = sqlstate;
@@ -192,11 +202,7 @@ strm_kafka_failure_set(StrmKafkaFailure *failure, rd_kafka_t *rk, rd_kafka_resp_
 	if (words == NULL || words[0] == '\0' || strm_kafka_has_secret(rk, words))
 		words = rd_kafka_err2str(err);
 	snprintf(message, sizeof(message), "%s: %s", doing, words);
-	for (char *c = message; *c != '\0'; c++)
-	{
-		if ((unsigned char) *c < ' ')
-			*c = ' ';
-	}
+	strm_kafka_plain(message);
 	if (meaning != NULL)
 		strm_kafka_failure_say(failure, meaning->sqlstate, meaning->temporary, login ? hint : meaning->hint, message);
 	else

@@ -33,6 +33,9 @@ extern void strm_kafka_failure_set(StrmKafkaFailure *failure, rd_kafka_t *rk, rd
 extern void strm_kafka_failure_say(StrmKafkaFailure *failure, int sqlstate, bool temporary, const char *hint,
 								   const char *message);
 
+/* Makes of a text one that is printed as it is, whatever the encoding: what brokers say is not to be trusted. */
+extern void strm_kafka_plain(char *text);
+
 /* Does a text of the library's hold a secret of the handle's configuration? */
 extern bool strm_kafka_has_secret(rd_kafka_t *rk, const char *text);
 

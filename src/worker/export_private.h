@@ -79,6 +79,7 @@ typedef struct StrmExportExporter
 	int			failures;		/* in a row */
 	TimestampTz retry_at;
 	TimestampTz trouble_since;	/* the sink struggles; 0: it does not */
+	TimestampTz told_at;		/* when the state, or what it is for, was written last */
 	StrmProgress *progress;
 
 	/* where it cannot go on; 0: it can */

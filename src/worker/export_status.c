@@ -18,7 +18,9 @@
 #include "worker/export_private.h"
 #include "worker/worker.h"
 
-#define STRM_EXPORT_CHECKPOINT 10000	/* ms */
+/* ms; the second: of trouble that goes on for other reasons */
+#define STRM_EXPORT_CHECKPOINT 10000
+#define STRM_EXPORT_TELL_AGAIN 5000
 
 void
 strm_export_set_text(StrmExportExporter *exporter, char **member, const char *text)
@@ -79,18 +81,25 @@ strm_export_log_state(const StrmExportExporter *exporter, StrmExporterState befo
 				errmsg("Kafka exporter \"%s\" is %s", name, strm_exporter_state_name(status->state)));
 }
 
+/* What brokers say may change with each connection, and would fill log and registry. */
 void
 strm_export_set_state(StrmExportExporter *exporter, StrmExporterState state, int sqlstate, const char *message,
 					  const char *hint)
 {
 	StrmExporterStatus *status = &exporter->status;
 	StrmExporterState before = status->state;
+	TimestampTz now;
 
 	if (status->state == state && status->sqlstate == sqlstate && strm_export_same_text(status->message, message) &&
 		strm_export_same_text(status->hint, hint))
 		return;
+	now = GetCurrentTimestamp();
+	if (state == STRM_EXPORTER_RETRYING && before == state &&
+		!TimestampDifferenceExceeds(exporter->told_at, now, STRM_EXPORT_TELL_AGAIN))
+		return;
+	exporter->told_at = now;
 	if (status->state != state)
-		status->since = GetCurrentTimestamp();
+		status->since = now;
 	status->state = state;
 	status->sqlstate = sqlstate;
 	strm_export_set_text(exporter, &status->message, message);
