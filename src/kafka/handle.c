@@ -103,10 +103,16 @@ strm_kafka_log_nothing(const rd_kafka_t *rk, int level, const char *facility, co
 
 typedef const char *(*StrmKafkaRefuse) (const struct sockaddr *address, bool trusted, bool local_only);
 
-/* Connects, or says that it must not. In the library's threads, as what follows. */
+/*
+ * Connects, or says that it must not. In the library's threads, as what follows. When the process ends, what has not
+ * left this machine is dropped: after an outage the system would send it on, when a later process has begun already.
+ */
 static int
 strm_kafka_connect(int socket, const struct sockaddr *address, int size, StrmKafkaRefuse refuse, bool trusted)
 {
+	struct linger drop = {.l_onoff = 1, .l_linger = 0};
+
+	(void) setsockopt(socket, SOL_SOCKET, SO_LINGER, &drop, sizeof(drop));
 	if (refuse(address, trusted, false) != NULL)
 		return EACCES;
 	return connect(socket, address, size) == 0 || errno == EINPROGRESS ? 0 : errno;
@@ -181,6 +187,9 @@ strm_kafka_conf(const StrmSinkConfig *config, StrmKafkaUse use)
 	else
 	{
 		strm_kafka_set_all(conf, strm_kafka_of_readers);
+		/* What a scout does not find it must be told. */
+		if (use == STRM_KAFKA_SCOUT)
+			strm_kafka_set(conf, "auto.offset.reset", "error");
 		strm_kafka_set(conf, "isolation.level", use == STRM_KAFKA_READER ? "read_committed" : "read_uncommitted");
 		rd_kafka_conf_set_log_cb(conf, strm_kafka_log_nothing);
 	}

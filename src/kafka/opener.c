@@ -10,8 +10,12 @@
  *	  that were compacted away and those of others take offsets, too. So looking back begins with one offset, and takes
  *	  ten times as many each time that nothing was found.
  *
- *	  Without transactions nothing fences an older producer. Its process is gone, but a request of it may still lie in
- *	  the receive buffer of a broker. STRM_KAFKA_SETTLE_TIME is there for the broker to read it.
+ *	  Without transactions nothing fences an older producer. Its process is gone, and with it what had not left this
+ *	  machine (see strm_kafka_connect), but a request of it may still lie in the receive buffer of a broker, which may
+ *	  have been asleep; or be in the log of a partition's leader alone, beyond the end that clients are told, until the
+ *	  replicas have it. So when all leaders have answered, they are left some time, are asked again until nothing has
+ *	  changed, and then asked for what lies beyond the end: only where nothing does they say that there is no such
+ *	  offset.
  */
 #include "postgres.h"
 
@@ -20,7 +24,10 @@
 #include "kafka/opener.h"
 #include "strm_privacy.h"
 
-#define STRM_KAFKA_SETTLE_TIME 250	/* milliseconds */
+#define STRM_KAFKA_SETTLE_TIME 250	/* milliseconds at least; longer when brokers were slow to answer */
+#define STRM_KAFKA_SETTLE_MAX 3000
+#define STRM_KAFKA_SETTLE_TRIES 40	/* while somebody writes: a topic of others never settles */
+#define STRM_KAFKA_BEYOND_TIME 1000
 #define STRM_KAFKA_PAUSE 100
 #define STRM_KAFKA_FIRST_WINDOW 1
 #define STRM_KAFKA_WINDOW_GROWTH 10
@@ -75,16 +82,16 @@ strm_kafka_opener_fence(StrmKafkaOpener *opener)
 	return false;
 }
 
-/* Learns where the partitions end. */
+/* Asks the brokers for the bounds that are not known, and notes how long they took. */
 static bool
-strm_kafka_opener_bounds(StrmKafkaOpener *opener)
+strm_kafka_opener_ask(StrmKafkaOpener *opener)
 {
 	StrmKafkaBounds *bounds = &opener->bounds;
-	rd_kafka_conf_t *conf = opener->scout_conf;
+	struct timespec from;
+	struct timespec to;
+	int			ms;
 
-	opener->scout_conf = NULL;
-	if (!strm_kafka_bounds_open(bounds, conf, opener->topic))
-		return strm_kafka_opener_fail(opener, &bounds->failure);
+	clock_gettime(CLOCK_MONOTONIC, &from);
 	while (strm_kafka_task_pause(&opener->task, bounds->failure.sqlstate != 0 ? STRM_KAFKA_PAUSE : 0))
 	{
 		StrmKafkaStep step = strm_kafka_bounds_step(bounds);
@@ -92,10 +99,67 @@ strm_kafka_opener_bounds(StrmKafkaOpener *opener)
 		if (step == STRM_KAFKA_FAILED)
 			return strm_kafka_opener_fail(opener, &bounds->failure);
 		strm_kafka_opener_note(opener, &bounds->failure);
-		if (step == STRM_KAFKA_DONE)
-			return true;
+		if (step == STRM_KAFKA_AGAIN)
+			continue;
+		clock_gettime(CLOCK_MONOTONIC, &to);
+		ms = (int) Min(to.tv_sec - from.tv_sec, 1000) * 1000 + (int) ((to.tv_nsec - from.tv_nsec) / 1000000);
+		opener->settle = Min(Max(ms, STRM_KAFKA_SETTLE_TIME), STRM_KAFKA_SETTLE_MAX);
+		return true;
 	}
 	return false;
+}
+
+/* Learns where the partitions end. */
+static bool
+strm_kafka_opener_bounds(StrmKafkaOpener *opener)
+{
+	rd_kafka_conf_t *conf = opener->scout_conf;
+
+	opener->scout_conf = NULL;
+	if (!strm_kafka_bounds_open(&opener->bounds, conf, opener->topic))
+		return strm_kafka_opener_fail(opener, &opener->bounds.failure);
+	return strm_kafka_opener_ask(opener);
+}
+
+/* Waits until no request of an older producer changes anything any more. */
+static bool
+strm_kafka_opener_settle(StrmKafkaOpener *opener)
+{
+	StrmKafkaBounds *bounds = &opener->bounds;
+	Size		size = bounds->npartitions * sizeof(int64);
+	int64	   *before = malloc(size);
+	bool		beyond = true;
+	bool		done = false;
+
+	if (before == NULL)
+	{
+		strm_kafka_failure_say(&bounds->failure, ERRCODE_OUT_OF_MEMORY, true, NULL, "out of memory");
+		return strm_kafka_opener_fail(opener, &bounds->failure);
+	}
+	for (int i = 0; !done; i++)
+	{
+		int			settled = opener->settle;
+
+		memcpy(before, bounds->end, size);
+		if (!strm_kafka_task_pause(&opener->task, settled))
+			break;
+		bounds->known = 0;
+		if (!strm_kafka_opener_ask(opener))
+			break;
+		if (i < STRM_KAFKA_SETTLE_TRIES &&
+			(opener->settle > 2 * settled || memcmp(before, bounds->end, size) != 0))
+			continue;
+		if (!strm_kafka_bounds_beyond(bounds, STRM_KAFKA_BEYOND_TIME, &beyond))
+		{
+			strm_kafka_opener_fail(opener, &bounds->failure);
+			break;
+		}
+		if (beyond)
+			strm_kafka_opener_note(opener, &bounds->failure);
+		done = !beyond;
+	}
+	free(before);
+	return done;
 }
 
 /* The lowest offset of a partition that is to be looked at. A topic that ends before it has been made anew. */
@@ -242,9 +306,7 @@ strm_kafka_opener_run(StrmKafkaTask *task)
 	if (fence && !strm_kafka_opener_fence(opener))
 		return;
 	strm_kafka_task_reach(task, STRM_KAFKA_RELEASED);
-	if (!fence && with_tails && !strm_kafka_task_pause(task, STRM_KAFKA_SETTLE_TIME))
-		return;
-	if (strm_kafka_opener_bounds(opener) && with_tails)
+	if (strm_kafka_opener_bounds(opener) && with_tails && (fence || strm_kafka_opener_settle(opener)))
 		strm_kafka_opener_tails(opener);
 	strm_kafka_task_reach(task, STRM_KAFKA_FINISHED);
 	strm_kafka_reader_close(&opener->reader);

@@ -43,6 +43,7 @@ typedef struct StrmKafkaOpener
 
 	/* The task's own. */
 	StrmKafkaReader reader;
+	int			settle;			/* ms to leave to the brokers */
 } StrmKafkaOpener;
 
 /* Starts it; raises. producer: NULL, or a transactional one. with_tails: not only bounds. */

@@ -85,6 +85,68 @@ strm_kafka_bounds_step(StrmKafkaBounds *bounds)
 	return bounds->known == bounds->npartitions ? STRM_KAFKA_DONE : STRM_KAFKA_AGAIN;
 }
 
+/* Does that error answer the question whether there is such an offset? What is wrong for good, readers will say. */
+static bool
+strm_kafka_bounds_refuses(StrmKafkaBounds *bounds, rd_kafka_resp_err_t err)
+{
+	if (err == RD_KAFKA_RESP_ERR_NO_ERROR || err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+		return false;
+	if (err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET || err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE)
+		return true;
+	strm_kafka_failure_set(&bounds->failure, bounds->rk, err, NULL, "cannot read the topic");
+	return !bounds->failure.temporary;
+}
+
+/* Counts partitions that say that there is no such offset; the ones that are left after timeout ms do not. */
+static int
+strm_kafka_bounds_refusals(StrmKafkaBounds *bounds, rd_kafka_queue_t *queue, int n, int timeout)
+{
+	const int	step = 20;
+	int			refused = 0;
+
+	for (int waited = 0; waited < timeout && refused < n; waited += step)
+	{
+		rd_kafka_message_t *message;
+
+		while (refused < n && (message = rd_kafka_consume_queue(queue, step)) != NULL)
+		{
+			refused += strm_kafka_bounds_refuses(bounds, message->err) ? 1 : 0;
+			rd_kafka_message_destroy(message);
+		}
+	}
+	return refused;
+}
+
+/*
+ * A leader answers a request for an offset beyond its log with an error, and one beyond what its replicas have with
+ * nothing.
+ */
+bool
+strm_kafka_bounds_beyond(StrmKafkaBounds *bounds, int timeout, bool *beyond)
+{
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(bounds->rk);
+	int			n = 0;
+
+	while (n < bounds->npartitions &&
+		   rd_kafka_consume_start_queue(bounds->topic, n, bounds->end[n] + 1, queue) == 0)
+		n++;
+	*beyond = true;
+	if (n < bounds->npartitions)
+		strm_kafka_failure_set(&bounds->failure, bounds->rk, rd_kafka_last_error(), NULL, "cannot read the topic");
+	else if (strm_kafka_bounds_refusals(bounds, queue, n, timeout) == n)
+	{
+		*beyond = false;
+		bounds->failure.sqlstate = 0;
+	}
+	else
+		strm_kafka_failure_say(&bounds->failure, ERRCODE_OBJECT_IN_USE, true, NULL,
+							   "the brokers have records that are not replicated yet");
+	for (int i = 0; i < n; i++)
+		rd_kafka_consume_stop(bounds->topic, i);
+	rd_kafka_queue_destroy(queue);
+	return n == bounds->npartitions;
+}
+
 void
 strm_kafka_bounds_close(StrmKafkaBounds *bounds)
 {

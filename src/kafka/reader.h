@@ -33,6 +33,12 @@ extern bool strm_kafka_bounds_open(StrmKafkaBounds *bounds, rd_kafka_conf_t *con
 /* Asks for what is not known yet. Blocks, for a second as a rule, for ten when a broker does not answer. */
 extern StrmKafkaStep strm_kafka_bounds_step(StrmKafkaBounds *bounds);
 
+/*
+ * Is there something in a partition beyond its end, which its leader has and the replicas do not have yet? Blocks for
+ * timeout ms at most when it is so: then failure says it. False: it failed.
+ */
+extern bool strm_kafka_bounds_beyond(StrmKafkaBounds *bounds, int timeout, bool *beyond);
+
 /* Ends the handle; and frees what was found out. */
 extern void strm_kafka_bounds_close(StrmKafkaBounds *bounds);
 extern void strm_kafka_bounds_free(StrmKafkaBounds *bounds);
