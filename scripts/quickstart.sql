@@ -1,5 +1,5 @@
--- The first five minutes, as scripts/quickstart plays them: one stream, three views of it, and a batch job.
--- Variable files: the directory that data connectors read and write in.
+-- The first five minutes, as scripts/quickstart plays them: one stream, three views of it, a batch job, and Kafka.
+-- Variable files: the directory that data connectors read and write in. kcat: true where there is kcat to read topics with.
 \set ON_ERROR_STOP on
 \set QUIET on
 \pset pager off
@@ -109,3 +109,29 @@ SELECT regexp_replace(line, '"((AQ|AR|AS|AT|AU|AV|AW|AX|AY|AZ|Aa|Ab)[^"]{10})[^"
 \pset tuples_only off
 \echo
 SELECT strm_timestamp, session_id, customer_id, strm_consent_levels FROM clicks_1_2 WHERE strm_timestamp < '2025-01-01';
+
+-- Exporters publish what is inserted from now on. The broker runs in the server's memory: it is for trying things out, not for production.
+SELECT strm.create_kafka_cluster('demo', bootstrap_servers => 'embedded') \g /dev/null
+SELECT strm.create_kafka_exporter('clicks', 'demo'), strm.create_kafka_exporter('clicks_1_2', 'demo') \g /dev/null
+INSERT INTO clicks (strm_consent_levels, session_id, customer_id, email, url, conversion)
+VALUES ('{1,2}', 's-10', 'c-47', 'gus@g.example', 'https://shop.example/', 0),
+       ('{1}',   's-11', 'c-48', 'hal@h.example', 'https://shop.example/', 0);
+DO $$
+BEGIN
+  FOR i IN 1 .. 300 LOOP
+    EXIT WHEN (SELECT sum(sent) = 3 FROM strm.kafka_exporters);
+    PERFORM pg_sleep(0.1);
+  END LOOP;
+END $$;
+\echo
+\echo 'Exporters publish streams to Kafka, here to a broker in the server''s memory (not for production). Two more events were'
+\echo 'inserted; to the second one''s session the exporter of clicks_1_2 found consent to 1 only:'
+\echo
+SELECT name, topic, state, sent, filtered FROM strm.kafka_exporters ORDER BY name;
+SELECT address AS broker FROM strm.kafka_clusters \gset
+\if :kcat
+\setenv BROKER :broker
+\echo
+\echo 'The first record of each topic, as kcat reads it (key, headers, value):'
+\! for topic in clicks clicks_1_2; do echo; echo "$topic:"; kcat -b "$BROKER" -C -t $topic -o beginning -e -q -f '%k\n%h\n%s\n' 2>&1 | head -n 3 | sed -E 's/"(A[Q-Za-b][^"]{10})[^"]+"/"\1…"/g'; done
+\endif
