@@ -204,6 +204,29 @@ strm_kafka_request_raise(const StrmKafkaRequest *request, StrmFaults *faults)
 					  psprintf("Kafka exporter \"%s\" is not valid", request->exporter.name), NULL);
 }
 
+static void
+strm_kafka_request_raise_duplicate(const StrmKafkaRequest *request)
+{
+	ereport(ERROR,
+			errcode(STRM_ERR_DUPLICATE),
+			errmsg("Kafka exporter \"%s\" already exists", request->exporter.name),
+			errhint("Give the argument name another value, or drop that exporter first."));
+}
+
+/* Is the name taken, as far as can be seen? Storing it tells for sure; here it costs no wait for brokers. */
+static void
+strm_kafka_request_check_name(const StrmKafkaRequest *request)
+{
+	StrmRegistryArgs args = {0};
+	Datum		id;
+	bool		isnull;
+
+	strm_registry_add_text(&args, request->exporter.name);
+	if (strm_registry_fetch("SELECT id FROM strm.kafka_exporter WHERE name = $1", STRM_REGISTRY_ARGS(&args), &id,
+							&isnull))
+		strm_kafka_request_raise_duplicate(request);
+}
+
 /* Raises all that is wrong with the definition. */
 static void
 strm_kafka_request_check(StrmKafkaRequest *request)
@@ -274,9 +297,7 @@ strm_kafka_request_store(StrmKafkaRequest *request)
 							 "  $12, pg_current_wal_insert_lsn())"
 							 " ON CONFLICT (name) DO NOTHING RETURNING id",
 							 STRM_REGISTRY_ARGS(&args), &id, &isnull))
-		ereport(ERROR,
-				errcode(STRM_ERR_DUPLICATE),
-				errmsg("Kafka exporter \"%s\" already exists", exporter->name));
+		strm_kafka_request_raise_duplicate(request);
 	status.since = GetCurrentTimestamp();
 	strm_exporter_status_write(&exporter->id, &status);
 	strm_worker_nudge_at_commit();
@@ -335,6 +356,7 @@ strm_sql_create_kafka_exporter(PG_FUNCTION_ARGS)
 	strm_kafka_request_read(fcinfo, request);
 	strm_kafka_request_check_rights(request);
 	strm_kafka_request_hold_source(request);
+	strm_kafka_request_check_name(request);
 	strm_kafka_request_check(request);
 	strm_decoder_require();
 	strm_kafka_request_topic(request);

@@ -15,7 +15,7 @@ static const char *
 strm_address_refuse_local(bool local, bool trusted, bool local_only)
 {
 	if (local && !trusted)
-		return "its address is this machine's own, which is for connectors made by an administrator";
+		return "its address is this machine's own, which is for connectors and clusters made by an administrator";
 	if (!local && local_only)
 		return "its address is not this machine's own, and that needs verified TLS";
 	return NULL;

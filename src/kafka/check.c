@@ -3,7 +3,8 @@
  *	  Can a topic be written? Asks the brokers, and makes the topic when it is missing.
  *
  *	  Blocks, in slices of half a second at most, between which interrupts are served. What cannot get better by waiting
- *	  (credentials, certificates, rights) is raised at once; for what can, the time is used up.
+ *	  (credentials, certificates, rights) is raised at once; for what can, the time is used up, of which brokers have a
+ *	  part to answer at all.
  */
 #include "postgres.h"
 
@@ -15,6 +16,7 @@
 
 #define STRM_KAFKA_CHECK_SLICE 500	/* milliseconds */
 #define STRM_KAFKA_CHECK_PAUSE 20
+#define STRM_KAFKA_CHECK_CONTACT 20000	/* in which a broker answers, or is not there */
 #define STRM_KAFKA_CHECK_RIGHTS 300 /* in which a producer that may not write is told so */
 
 /* A check on its way. */
@@ -27,6 +29,7 @@ typedef struct StrmKafkaCheck
 	rd_kafka_queue_t *answers;	/* to admin requests */
 	rd_kafka_event_t *answer;	/* the one that is read */
 	TimestampTz until;
+	TimestampTz contact_until;	/* 0: a broker has answered */
 	StrmKafkaFailure failure;	/* what it struggled with last */
 } StrmKafkaCheck;
 
@@ -81,7 +84,7 @@ strm_kafka_check_pause(StrmKafkaCheck *check)
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 	strm_kafka_check_serve(check);
-	if (GetCurrentTimestamp() < check->until)
+	if (GetCurrentTimestamp() < (check->contact_until != 0 ? check->contact_until : check->until))
 		return;
 	if (check->failure.sqlstate == 0)
 		strm_kafka_failure_say(&check->failure, ERRCODE_CONNECTION_FAILURE, true, NULL,
@@ -112,6 +115,7 @@ strm_kafka_check_count(StrmKafkaCheck *check)
 
 		if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
 		{
+			check->contact_until = 0;
 			if (metadata->topic_cnt == 1)
 			{
 				err = metadata->topics[0].err;
@@ -259,6 +263,7 @@ strm_kafka_check_topic(const StrmSinkConfig *config, int partitions, int timeout
 
 	check->config = config;
 	check->until = GetCurrentTimestamp() + timeout * INT64CONST(1000);
+	check->contact_until = check->until - Max(timeout - STRM_KAFKA_CHECK_CONTACT, 0) * INT64CONST(1000);
 	PG_TRY();
 	{
 		strm_kafka_check_all(check, partitions, result);

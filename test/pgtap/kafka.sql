@@ -79,8 +79,8 @@ SELECT is(faults_of(servers), fault, servers)
     (repeat('k:9092,', 300) || 'k:9092', 'bootstrap_servers has more than 2000 characters'),
     ('localhost:9092', 'bootstrap_servers: "localhost:9092" may not be reached: it is this machine itself, which is for clusters made by an administrator'),
     ('a.localhost:9092', 'bootstrap_servers: "a.localhost:9092" may not be reached: it is this machine itself, which is for clusters made by an administrator'),
-    ('k:9092, 127.0.0.1:9092', 'bootstrap_servers: "127.0.0.1:9092" may not be reached: its address is this machine''s own, which is for connectors made by an administrator'),
-    ('[::1]:9092', 'bootstrap_servers: "[::1]:9092" may not be reached: its address is this machine''s own, which is for connectors made by an administrator'),
+    ('k:9092, 127.0.0.1:9092', 'bootstrap_servers: "127.0.0.1:9092" may not be reached: its address is this machine''s own, which is for connectors and clusters made by an administrator'),
+    ('[::1]:9092', 'bootstrap_servers: "[::1]:9092" may not be reached: its address is this machine''s own, which is for connectors and clusters made by an administrator'),
     ('169.254.169.254:80', 'bootstrap_servers: "169.254.169.254:80" may not be reached: its address is link-local'),
     ('10.1.2.3:9092,[2001:db8::1]:9092,k-1.example.com:65535', NULL)) AS v (servers, fault);
 SELECT is(faults_of('localhost:9092,127.0.0.1:9092,[::1]:9092', role => 'kafka_admin'), NULL, 'administrators may reach this machine itself');
