@@ -124,8 +124,8 @@ BEGIN
   END LOOP;
 END $$;
 \echo
-\echo 'Exporters publish streams to Kafka, here to a broker in the server''s memory (not for production). Two more events were'
-\echo 'inserted; to the second one''s session the exporter of clicks_1_2 found consent to 1 only:'
+\echo 'Kafka exporters publish a stream and a derived stream, here to a broker in the server''s memory (not for production). Two more'
+\echo 'events were inserted since, with consent to 1 and 2, and to 1 only: clicks_1_2 does not show the second one.'
 \echo
 SELECT name, topic, state, sent, filtered FROM strm.kafka_exporters ORDER BY name;
 SELECT address AS broker FROM strm.kafka_clusters \gset

@@ -16,12 +16,9 @@ struct StrmFaults;
 extern void strm_avro_check(const StrmContract *contract, struct StrmFaults *faults);
 
 /*
- * The Avro schema (JSON) of events whose fields have these column types (see strm_event_encoder), in the current
- * context: record strmMeta, then the contract's fields, each a union with null.
+ * The Avro schema (JSON) of the events of a stream as it is stored, or of a derived stream, in the current context:
+ * record strmMeta, then the contract's fields with the types of their columns, each a union with null.
  */
-extern char *strm_avro_schema(const StrmContract *contract, const Oid *types);
-
-/* The same of a stream as it is stored, or of a derived stream, with the types of their columns. */
 extern char *strm_avro_stream_schema(const StrmStream *stream, const StrmDerivedStream *derived);
 
 typedef struct StrmAvroEncoder StrmAvroEncoder;

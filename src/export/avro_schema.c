@@ -147,8 +147,10 @@ strm_avro_append_field(StringInfo out, const StrmField *field, Oid type)
 }
 
 char *
-strm_avro_schema(const StrmContract *contract, const Oid *types)
+strm_avro_stream_schema(const StrmStream *stream, const StrmDerivedStream *derived)
 {
+	const StrmContract *contract = stream->contract;
+	const Oid  *types = strm_export_types(stream, derived);
 	char	   *version = pstrdup(contract->version);
 	StringInfoData schema;
 
@@ -167,10 +169,4 @@ strm_avro_schema(const StrmContract *contract, const Oid *types)
 		strm_avro_append_field(&schema, &contract->fields[i], types[i]);
 	appendStringInfoString(&schema, "]}");
 	return schema.data;
-}
-
-char *
-strm_avro_stream_schema(const StrmStream *stream, const StrmDerivedStream *derived)
-{
-	return strm_avro_schema(stream->contract, strm_export_types(stream, derived));
 }

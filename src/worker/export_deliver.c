@@ -59,7 +59,8 @@ strm_export_encoder_of(StrmExportExporter *exporter)
 		refusal = strm_exporter_refusal(definition);
 		if (refusal != NULL)
 		{
-			strm_export_fail(exporter, false, STRM_ERR_PRIVILEGE, refusal, NULL);
+			strm_export_fail(exporter, false, STRM_ERR_PRIVILEGE, refusal,
+							 "Grant that, or let strm.alter_kafka_exporter() give the exporter to another role; then resume it.");
 			return NULL;
 		}
 		exporter->permitted_at = session->now;
