@@ -296,7 +296,7 @@ strm_export_existing_one(StrmExportExporter *exporter)
 	}
 	PG_CATCH();
 	{
-		exporter->encoder = NULL;
+		strm_export_forget_encoder(exporter);
 		strm_export_caught(exporter);
 	}
 	PG_END_TRY();

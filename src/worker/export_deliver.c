@@ -36,6 +36,9 @@
 #define STRM_EXPORT_TRANSACTION 10000
 #define STRM_EXPORT_UNCOMMITTED 50
 
+/* ms between two log lines about events that are not authentic. */
+#define STRM_EXPORT_FORGED_AGAIN 5000
+
 /* Attribute of strm.kafka_exporter. */
 #define STRM_KAFKA_EXPORTER_ID 1
 
@@ -77,6 +80,15 @@ strm_export_encoder_of(StrmExportExporter *exporter)
 	}
 	exporter->encoder = strm_export_encoder(stream, derived, definition->format, exporter->schema_id);
 	return exporter->encoder;
+}
+
+/* An error has ended the transaction that the encoder was made in: nothing personal stays. */
+void
+strm_export_forget_encoder(StrmExportExporter *exporter)
+{
+	if (exporter->encoder != NULL && exporter->definition->is_derived)
+		strm_secret_wipe(exporter->value.data, exporter->value.maxlen);
+	exporter->encoder = NULL;
 }
 
 /* Values of derived streams are personal: nothing of them stays. */
@@ -122,12 +134,17 @@ strm_export_count(StrmExportExporter *exporter, StrmExportVerdict verdict, const
 	else
 	{
 		status->failed++;
+		/* there may be millions, of a table that inherits from the stream and has no triggers */
+		if (!TimestampDifferenceExceeds(exporter->forged_at, GetCurrentTimestamp(), STRM_EXPORT_FORGED_AGAIN))
+			return;
+		exporter->forged_at = GetCurrentTimestamp();
 		ereport(LOG,
 				errcode(STRM_ERR_FORGED),
 				errmsg("Kafka exporter \"%s\" does not publish an event that is not authentic, or whose key is lost",
 					   exporter->definition->name),
 				errdetail("It is row %llu of the transaction that committed at %X/%X.",
-						  (unsigned long long) position->sequence, LSN_FORMAT_ARGS(position->lsn)));
+						  (unsigned long long) position->sequence, LSN_FORMAT_ARGS(position->lsn)),
+				errhint("More of them are only counted, in strm.kafka_exporters.errors."));
 	}
 }
 
@@ -449,7 +466,7 @@ strm_export_deliver(StrmExportSession *session)
 			PG_RE_THROW();
 		/* what was left of the transaction is wiped with it */
 		foreach(lc, session->exporters)
-			((StrmExportExporter *) lfirst(lc))->encoder = NULL;
+			strm_export_forget_encoder(lfirst(lc));
 		strm_export_caught(session->current);
 		if (session->taken)
 			strm_decoder_unread(session->decoder);

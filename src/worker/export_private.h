@@ -79,6 +79,7 @@ typedef struct StrmExportExporter
 	int			failures;		/* in a row */
 	TimestampTz retry_at;
 	TimestampTz trouble_since;	/* the sink struggles; 0: it does not */
+	TimestampTz forged_at;		/* when the log was told of an event that is not authentic */
 	TimestampTz told_at;		/* when the state, or what it is for, was written last */
 	StrmProgress *progress;
 
@@ -273,6 +274,7 @@ extern StrmExportEncoder *strm_export_encoder_of(StrmExportExporter *exporter);
 extern void strm_export_count(StrmExportExporter *exporter, StrmExportVerdict verdict, const StrmPosition *position);
 /* Forgets encoders and wipes what they left. */
 extern void strm_export_wipe(StrmExportSession *session);
+extern void strm_export_forget_encoder(StrmExportExporter *exporter);
 /* Moves transactional exporters forward. caught_up: there is nothing more to send at once. */
 extern void strm_export_commit(StrmExportSession *session, bool caught_up);
 

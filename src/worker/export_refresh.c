@@ -142,19 +142,20 @@ StrmExportRelation *
 strm_export_relation(StrmExportSession *session, Oid relid)
 {
 	StrmExportRelation *relation = hash_search(session->relations, &relid, HASH_FIND, NULL);
-	List	   *ancestors;
+	ListCell   *lc;
 
 	if (relation != NULL && (OidIsValid(relation->stream) || !relation->unsure))
 		return relation;
 	relation = NULL;
 	if (strm_export_is_partition(relid))
 	{
-		ancestors = get_partition_ancestors(relid);
-		if (ancestors != NIL)
+		/* the stream may be a partition of something larger itself */
+		foreach(lc, get_partition_ancestors(relid))
 		{
-			Oid			root = llast_oid(ancestors);
-
-			relation = hash_search(session->relations, &root, HASH_FIND, NULL);
+			relation = hash_search(session->relations, &lfirst_oid(lc), HASH_FIND, NULL);
+			if (relation != NULL && OidIsValid(relation->stream))
+				break;
+			relation = NULL;
 		}
 	}
 	if (relation != NULL)

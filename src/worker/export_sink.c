@@ -152,8 +152,12 @@ strm_export_take_tail(StrmExportExporter *exporter, int partition)
 	const StrmSinkTail *tail = exporter->session->kind->tail(exporter->sink, partition);
 	StrmPosition position;
 	pg_uuid_t	id;
+	bool		readable;
 
-	if (tail->foreign && exporter->status.starts != NULL && !exporter->definition->transactional)
+	readable = tail->found && strm_position_read(tail->position, strlen(tail->position), &id, &position) &&
+		memcmp(&id, &exporter->definition->id, sizeof(pg_uuid_t)) == 0;
+	if ((tail->found && !readable) ||
+		(tail->foreign && exporter->status.starts != NULL && !exporter->definition->transactional))
 	{
 		strm_export_fail(exporter, false, STRM_ERR_STATE,
 						 psprintf("topic \"%s\" has records of another writer", exporter->definition->topic),
@@ -161,8 +165,7 @@ strm_export_take_tail(StrmExportExporter *exporter, int partition)
 						 "last records.");
 		return false;
 	}
-	if (!tail->found || !strm_position_read(tail->position, strlen(tail->position), &id, &position) ||
-		memcmp(&id, &exporter->definition->id, sizeof(pg_uuid_t)) != 0)
+	if (!readable)
 		return true;
 	if (!strm_export_position_is_ours(exporter, &position))
 	{

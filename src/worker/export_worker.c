@@ -341,6 +341,9 @@ strm_export_loop(StrmExportSession *session)
 			strm_export_drop(session);
 		if (!session->cluster->ours)
 			strm_export_refuse_copy(session);
+		/* the embedded broker comes and goes with the process */
+		if (session->cluster->embedded != (session->broker != NULL))
+			proc_exit(0);
 		if (session->decoder != NULL || strm_export_session_decode(session))
 			ms = strm_export_round(session);
 		else

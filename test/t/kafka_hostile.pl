@@ -52,6 +52,44 @@ like(query('SELECT last_error FROM strm.kafka_exporters'), qr/^[ -~]+$/, 'its er
 cmp_ok(query('SELECT count(*) FROM seen'), '<=', 3, 'it is not written whenever the broker finds new words');
 query("SELECT strm.drop_kafka_exporter('x')");
 
+# --- what owners of streams do, on the embedded broker ---
+sub reaches { my ($what, $name) = @_; return ok($node->poll_query_until('postgres', "SELECT $what FROM strm.kafka_exporters WHERE name = 'x'"), $name) || diag(query('SELECT * FROM strm.kafka_exporters')) }
+query("SELECT strm.alter_kafka_cluster('hostile', 'embedded', '{\"security.protocol\": null, \"sasl.mechanism\": null, \"sasl.username\": null, \"sasl.password\": null}')");
+ok($node->poll_query_until('postgres', 'SELECT address IS NOT NULL FROM strm.kafka_clusters'), 'a cluster that is altered to the embedded broker gets one');
+
+# a stream may be a part of something larger, and get partitions then
+query("SELECT strm.create_stream('parts', contract => 'acme/clicks/1.0.0', partition_by => '1 day')");
+query("SELECT strm.create_kafka_exporter('parts', 'hostile', name => 'x', partitions => 1)");
+query("INSERT INTO parts (session) VALUES ('a')");
+reaches('sent = 1', 'an event is published');
+query('CREATE TABLE large (LIKE parts) PARTITION BY LIST (session); ALTER TABLE large ATTACH PARTITION parts DEFAULT');
+query("DO \$\$ DECLARE p regclass; BEGIN
+  FOR p IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'parts'::regclass LOOP EXECUTE format('ALTER TABLE parts DETACH PARTITION %s', p); END LOOP; END \$\$");
+query("CREATE TABLE late PARTITION OF parts FOR VALUES FROM ('2020-01-01') TO ('2120-01-01')");
+query("INSERT INTO parts (session) VALUES ('b'), ('c')");
+reaches('sent = 3', 'so are those of a new partition');
+
+# somebody who writes to the topic cannot make the exporter believe that it did
+SKIP:
+{
+	skip 'there is no kcat', 2 if system('kcat -V >/dev/null 2>&1') != 0;
+	my ($address, $id) = split /\|/, query('SELECT c.address, e.id FROM strm.kafka_clusters c, strm.kafka_exporters e');
+	system("printf 'k:v\n' | kcat -b $address -P -t parts -K: -H strm-position=$id/9/nothing 2>/dev/null") == 0 or die 'kcat';
+	query("SELECT strm.pause_kafka_exporter('x')");
+	reaches("state = 'PAUSED'", 'it is paused');
+	query("SELECT strm.resume_kafka_exporter('x')");
+	reaches("state = 'ERROR' AND last_error LIKE '%records of another writer'", 'it stops when its last record is not its own');
+}
+query("SELECT strm.drop_kafka_exporter('x')");
+
+# a table that inherits from a stream has no triggers
+query("SELECT strm.create_purpose(1, 'Analytics'), strm.create_derived_stream('clicks', purposes => '{1}')");
+query('CREATE TABLE child () INHERITS (clicks)');
+query("SELECT strm.create_kafka_exporter('clicks_1', 'hostile', name => 'x', partitions => 1)");
+query("INSERT INTO child SELECT '1.0.0', i, now(), gen_random_uuid(), '{1}', 'x', 'forged' FROM generate_series(1, 1000) AS i");
+reaches('errors = 1000', 'forged events are counted');
+is(() = slurp_file($node->logfile) =~ /does not publish an event that is not authentic/g, 1, 'and told of once');
+
 my $log = slurp_file($node->logfile);
 unlike($log, qr/[\x00-\x08\x0b-\x1f\x7f-\xff]/, 'the log has plain characters');
 unlike($log, qr/^LOG:  forged/m, 'and no line of the broker');
