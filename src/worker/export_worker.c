@@ -150,8 +150,10 @@ strm_export_limit_lag(StrmExportSession *session, TimestampTz now)
 		StrmExportExporter *exporter = lfirst(lc);
 		XLogRecPtr	hold = strm_export_hold(exporter, &since);
 
-		/* who only waits for decoding, like all, is not the one */
-		if (exporter->status.state == STRM_EXPORTER_BROKEN || hold >= session->floor || flushed - hold <= limit)
+		if (exporter->status.state == STRM_EXPORTER_BROKEN || flushed - hold <= limit)
+			continue;
+		/* who only waits for decoding, like all, is not the one; who keeps it from going on in a transaction is */
+		if (hold >= session->floor && exporter->status.state != STRM_EXPORTER_RETRYING)
 			continue;
 		strm_export_shut(exporter);
 		strm_export_set_state(exporter, STRM_EXPORTER_BROKEN, STRM_ERR_LIMIT,
