@@ -188,11 +188,10 @@ public class KafkaClient {
 		admin.incrementalAlterConfigs(Map.of(new ConfigResource(ConfigResource.Type.TOPIC, topic), changes)).all().get();
 	}
 
-	/** Allows a user an operation on a topic, a transactional id or, where the kind is cluster, the cluster. */
-	void allow(String user, String operation, String kind, String name) throws Exception {
-		ResourceType type = ResourceType.fromString(kind);
-		admin.createAcls(List.of(new AclBinding(new ResourcePattern(type, name, PatternType.LITERAL),
-			new AccessControlEntry("User:" + user, "*", AclOperation.fromString(operation), AclPermissionType.ALLOW)))).all().get();
+	/** What allows a user an operation on a topic, a transactional id or, where the kind is cluster, the cluster. */
+	static AclBinding acl(String user, String operation, String kind, String name) {
+		return new AclBinding(new ResourcePattern(ResourceType.fromString(kind), name, PatternType.LITERAL),
+			new AccessControlEntry("User:" + user, "*", AclOperation.fromString(operation), AclPermissionType.ALLOW));
 	}
 
 	void run(String[] word) throws Exception {
@@ -227,7 +226,10 @@ public class KafkaClient {
 			admin.deleteRecords(Map.of(new TopicPartition(topic, Integer.parseInt(word[2])), RecordsToDelete.beforeOffset(Long.parseLong(word[3])))).all().get();
 			break;
 		case "allow": // USER OPERATION KIND NAME
-			allow(word[1], word[2], word[3], word[4]);
+			admin.createAcls(List.of(acl(word[1], word[2], word[3], word[4]))).all().get();
+			break;
+		case "forbid": // USER OPERATION KIND NAME: what was allowed
+			admin.deleteAcls(List.of(acl(word[1], word[2], word[3], word[4]).toFilter())).all().get();
 			break;
 		case "consume": // TOPIC ISOLATION FILE: how many
 			System.out.println(consume(topic, word[2], word[3]));
