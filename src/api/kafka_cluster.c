@@ -334,9 +334,11 @@ strm_sql_drop_kafka_cluster(PG_FUNCTION_ARGS)
 	strm_registry_execute("DELETE FROM strm.kafka_cluster_user WHERE cluster_id = $1", STRM_REGISTRY_ARGS(&args));
 	strm_registry_execute("DELETE FROM strm.kafka_cluster_slot WHERE cluster_id = $1", STRM_REGISTRY_ARGS(&args));
 	strm_registry_execute("DELETE FROM strm.kafka_cluster WHERE id = $1", STRM_REGISTRY_ARGS(&args));
-	/* of exporters that were dropped while no worker was there to do it */
-	strm_registry_execute("DELETE FROM strm.kafka_exporter_state s"
-						  " WHERE NOT EXISTS (SELECT FROM strm.kafka_exporter e WHERE e.id = s.exporter_id)",
+	/* of exporters that were dropped while no worker was there to do it; what is locked, a worker is taking away */
+	strm_registry_execute("DELETE FROM strm.kafka_exporter_state WHERE exporter_id IN"
+						  " (SELECT s.exporter_id FROM strm.kafka_exporter_state s"
+						  "   WHERE NOT EXISTS (SELECT FROM strm.kafka_exporter e WHERE e.id = s.exporter_id)"
+						  "     FOR UPDATE OF s SKIP LOCKED)",
 						  0, NULL, NULL, NULL);
 	strm_worker_nudge_at_commit();
 	PG_RETURN_VOID();
