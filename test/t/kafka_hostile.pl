@@ -90,6 +90,15 @@ query("INSERT INTO child SELECT '1.0.0', i, now(), gen_random_uuid(), '{1}', 'x'
 reaches('errors = 1000', 'forged events are counted');
 is(() = slurp_file($node->logfile) =~ /does not publish an event that is not authentic/g, 1, 'and told of once');
 
+# a cluster leads where it led when an exporter of it was created, until that is to be seen
+my $session = $node->background_psql('postgres');
+$session->query_safe('BEGIN');
+$session->query_safe("SELECT strm.create_kafka_exporter('clicks_1', 'hostile', 'y', 'y')");
+(undef, undef, $err) = $node->psql('postgres', "SET lock_timeout = '1s'; SELECT strm.alter_kafka_cluster('hostile', config => '{\"client.id\": \"z\"}')");
+like($err, qr/lock timeout/, 'a cluster is not altered behind the back of who creates an exporter');
+$session->query_safe('ROLLBACK');
+$session->quit;
+
 my $log = slurp_file($node->logfile);
 unlike($log, qr/[\x00-\x08\x0b-\x1f\x7f-\xff]/, 'the log has plain characters');
 unlike($log, qr/^LOG:  forged/m, 'and no line of the broker');
