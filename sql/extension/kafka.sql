@@ -82,6 +82,15 @@ CREATE TABLE strm.kafka_exporter_state (
 );
 COMMENT ON TABLE strm.kafka_exporter_state IS 'How far a Kafka exporter is, written by its worker: at changes of state, and every ten seconds while it publishes. Not dumped: it belongs to this server';
 
+CREATE TABLE strm.erased_event (
+  key_link uuid NOT NULL,
+  nonce int NOT NULL,
+  stream_id uuid NOT NULL,
+  lsn pg_lsn,
+  PRIMARY KEY (key_link, nonce)
+);
+COMMENT ON TABLE strm.erased_event IS 'Events that strm.delete_data_subjects() deleted under a key that stays, and that Kafka exporters may still find in the WAL. lsn: all of their transactions lie before, NULL before the scheduler has seen them; they go when no replication slot reads so far back. Not dumped: it belongs to this server';
+
 CREATE FUNCTION strm.create_kafka_cluster(name text, bootstrap_servers text, config jsonb DEFAULT '{}')
   RETURNS uuid LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'strm_sql_create_kafka_cluster';
 REVOKE ALL ON FUNCTION strm.create_kafka_cluster(text, text, jsonb) FROM PUBLIC;
@@ -212,5 +221,5 @@ CREATE VIEW strm.kafka_exporters AS
     LEFT JOIN LATERAL (SELECT t.message AS last_error, t.hint
                         WHERE pg_catalog.pg_has_role(e.owner::oid, 'USAGE') OR pg_catalog.pg_has_role('strm_admin', 'USAGE') OR
                               pg_catalog.pg_has_role('strm_monitor', 'USAGE')) AS m ON true;
-COMMENT ON VIEW strm.kafka_exporters IS 'Kafka exporters, and how far they are. lag_bytes: WAL behind the first transaction that is not acknowledged; lag_seconds: since that committed, NULL when no worker runs; withheld: events whose key was destroyed before they were sent; filtered: events whose consent does not cover the derived stream; errors: events that were not what the server sealed, or whose key is lost; positions: per partition the offset of the last acknowledged record, and its strm-position. last_error and hint are shown to the owner, strm_admin and strm_monitor';
+COMMENT ON VIEW strm.kafka_exporters IS 'Kafka exporters, and how far they are. lag_bytes: WAL behind the first transaction that is not acknowledged; lag_seconds: since that committed, NULL when no worker runs; withheld: events whose key was destroyed, or which were erased, before they were sent; filtered: events whose consent does not cover the derived stream; errors: events that were not what the server sealed, or whose key is lost; positions: per partition the offset of the last acknowledged record, and its strm-position. last_error and hint are shown to the owner, strm_admin and strm_monitor';
 GRANT SELECT ON strm.kafka_exporters TO strm_member, strm_approver, strm_admin, strm_key_exporter, strm_monitor;

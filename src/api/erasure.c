@@ -7,7 +7,8 @@
  *	  subjects too are deleted from the stream, as its table's owner and in a security-restricted operation, so that no
  *	  trigger or rule of a user runs with other rights. The subject's id is taken out of its link then, but the link
  *	  stays: a transaction that was writing a row of that subject may rely on it, and what it commits later can be found
- *	  and erased by another call.
+ *	  and erased by another call. The write-ahead log has the rows, too: they are noted for Kafka exporters that have
+ *	  not read them yet.
  *
  *	  Files that batch jobs have written are out of reach. Of a batch job group's key link that serves others, too, only
  *	  the subject's id is taken out: then the key goes with the last of the others, and until then each call says so.
@@ -29,6 +30,7 @@
 #include "catalog/registry.h"
 #include "catalog/stream.h"
 #include "common/errors.h"
+#include "export/erased.h"
 #include "keys/data_key.h"
 #include "strm_privacy.h"
 #include "transform/value.h"
@@ -109,11 +111,12 @@ strm_erasure_stored_subject(const StrmField *field, const pg_uuid_t *key_link, t
 }
 
 /*
- * Runs "<verb> <stream> WHERE <of that key link and subject>"; returns how many rows it concerned. Whatever hides a row
- * from its table's owner is an error.
+ * Runs "<verb> <stream> WHERE <of that key link and subject>"; returns how many rows it concerned. nonces is NULL, or
+ * gets the nonces of these rows. Whatever hides a row from its table's owner is an error.
  */
 static uint64
-strm_erasure_execute(const char *verb, const StrmStream *stream, Datum key_link, Datum subject)
+strm_erasure_execute(const char *verb, const StrmStream *stream, Datum key_link, Datum subject,
+					 ArrayBuildState *nonces)
 {
 	const StrmField *field = &stream->contract->fields[stream->contract->subject_field];
 	Oid			types[2] = {UUIDOID, TEXTOID};
@@ -122,12 +125,20 @@ strm_erasure_execute(const char *verb, const StrmStream *stream, Datum key_link,
 	uint64		rows;
 
 	sql = psprintf("%s %s WHERE " STRM_COLUMN_KEY_LINK " OPERATOR(pg_catalog.=) $1"
-				   " AND %s::pg_catalog.text OPERATOR(pg_catalog.=) $2",
-				   verb, strm_catalog_relation_name(stream->relid), quote_identifier(field->column));
+				   " AND %s::pg_catalog.text OPERATOR(pg_catalog.=) $2%s",
+				   verb, strm_catalog_relation_name(stream->relid), quote_identifier(field->column),
+				   nonces ? " RETURNING " STRM_COLUMN_NONCE : "");
 	SPI_connect();
 	if (SPI_execute_with_args(sql, 2, types, args, NULL, false, 0) < 0)
 		ereport(ERROR, errcode(STRM_ERR_INTERNAL), errmsg("could not delete a data subject's rows"));
 	rows = SPI_processed;
+	for (uint64 i = 0; nonces != NULL && i < rows; i++)
+	{
+		bool		null;
+		Datum		nonce = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &null);
+
+		(void) accumArrayResult(nonces, nonce, null, INT4OID, NULL);
+	}
 	SPI_finish();
 	return rows;
 }
@@ -144,11 +155,15 @@ strm_erasure_delete_rows(const StrmStream *stream, const pg_uuid_t *key_link, te
 	Oid			user;
 	int			context;
 	int			guc_level;
+	ArrayBuildState *nonces = NULL;
 	uint64		deleted = 0;
 	uint64		last;
 	uint64		found = 0;
 	uint64		left;
 
+	/* exporters that have not read the rows from the WAL yet must know */
+	if (strm_erased_concern(&stream->id))
+		nonces = initArrayResult(INT4OID, CurrentMemoryContext, false);
 	GetUserIdAndSecContext(&user, &context);
 	SetUserIdAndSecContext(strm_catalog_relation_owner(stream->relid),
 						   context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
@@ -160,9 +175,9 @@ strm_erasure_delete_rows(const StrmStream *stream, const pg_uuid_t *key_link, te
 	do
 	{
 		left = found;
-		last = strm_erasure_execute("DELETE FROM", stream, UUIDPGetDatum(key_link), stored);
+		last = strm_erasure_execute("DELETE FROM", stream, UUIDPGetDatum(key_link), stored, nonces);
 		deleted += last;
-		found = strm_erasure_execute("SELECT FROM", stream, UUIDPGetDatum(key_link), stored);
+		found = strm_erasure_execute("SELECT FROM", stream, UUIDPGetDatum(key_link), stored, NULL);
 	} while (found > 0 && (last > 0 || left == 0));
 	if (found > 0)
 		strm_ereport_private(errcode(STRM_ERR_STATE),
@@ -171,6 +186,9 @@ strm_erasure_delete_rows(const StrmStream *stream, const pg_uuid_t *key_link, te
 							 errhint("A trigger of the table keeps them. Disable it and try again."));
 	AtEOXact_GUC(true, guc_level);
 	SetUserIdAndSecContext(user, context);
+	if (nonces != NULL && deleted > 0)
+		strm_erased_note(&stream->id, key_link,
+						 DatumGetArrayTypeP(makeArrayResult(nonces, CurrentMemoryContext)));
 	return deleted;
 }
 

@@ -24,7 +24,8 @@ typedef enum StrmExportVerdict
 {
 	STRM_EXPORT_SEND,
 	STRM_EXPORT_FILTERED,		/* no row of the derived stream: the consent does not cover its purposes */
-	STRM_EXPORT_WITHHELD,		/* of a derived stream, and its key was destroyed; or its table was dropped: not sent */
+	STRM_EXPORT_WITHHELD,		/* of a derived stream, and its key was destroyed; or its table was dropped; or (the
+								 * caller finds that out) it was erased: not sent */
 	STRM_EXPORT_FORGED			/* not what the server sealed, or its key is lost: not sent, an error */
 } StrmExportVerdict;
 

@@ -23,6 +23,7 @@
 #include "common/errors.h"
 #include "common/secret.h"
 #include "common/uuid.h"
+#include "export/erased.h"
 #include "strm_privacy.h"
 #include "worker/export_private.h"
 #include "worker/worker.h"
@@ -225,6 +226,8 @@ strm_export_publish(StrmExportExporter *exporter, StrmDecodedRow *row, const Str
 	if (encoder == NULL)
 		return true;
 	verdict = strm_export_encode(encoder, row->relid, &row->tuple, &record);
+	if (verdict == STRM_EXPORT_SEND && exporter->session->erased && strm_erased_has(&record.key_link, record.nonce))
+		verdict = STRM_EXPORT_WITHHELD;
 	if (verdict == STRM_EXPORT_SEND)
 		return strm_export_send(exporter, &record, position, row->committed);
 	strm_export_count(exporter, verdict, position);

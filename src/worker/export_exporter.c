@@ -198,14 +198,16 @@ strm_export_caught(StrmExportExporter *exporter)
 void
 strm_export_key_destroyed(StrmExportExporter *exporter, TimestampTz now)
 {
-	if (!exporter->definition->is_derived || exporter->sink == NULL || exporter->purge_at != 0 ||
-		strm_progress_outstanding(exporter->progress) == 0)
+	/* as stored, what a destroyed key protected is of no use to anybody; what was erased under a key that stays is */
+	if (!exporter->definition->is_derived && !exporter->session->erased)
+		return;
+	if (exporter->sink == NULL || exporter->purge_at != 0 || strm_progress_outstanding(exporter->progress) == 0)
 		return;
 	exporter->purge_at = TimestampTzPlusMilliseconds(now, STRM_EXPORT_PURGE);
 	exporter->purge_cookie = strm_progress_cookie(exporter->progress);
 }
 
-/* Records that hold what a destroyed key protected may wait for their broker only so long. */
+/* Records that hold what was erased may wait for their broker only so long. */
 static void
 strm_export_purge(StrmExportExporter *exporter, TimestampTz now)
 {

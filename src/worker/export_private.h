@@ -112,7 +112,7 @@ typedef struct StrmExportExporter
 	StrmPosition prefix_position;
 	StrmPosition counted;		/* what was not sent is counted up to here */
 
-	/* a key was destroyed: records up to that cookie must be out by then; 0: none */
+	/* a key was destroyed, or events were erased: records up to that cookie must be out by then; 0: none */
 	TimestampTz purge_at;
 	uint64		purge_cookie;
 
@@ -162,6 +162,7 @@ struct StrmExportSession
 	uint64		generation;		/* of what was read */
 	bool		fresh;			/* it was read */
 	bool		again;			/* read it again soon */
+	bool		erased;			/* there are erased events, which are not to be published */
 	List	   *exporters;
 
 	Oid			definitions;	/* strm.kafka_exporter */
@@ -233,7 +234,7 @@ extern void strm_export_block(StrmExportExporter *exporter, XLogRecPtr lsn, Time
 extern XLogRecPtr strm_export_hold(const StrmExportExporter *exporter, TimestampTz *since);
 /* Where its live events begin; 0: not known. */
 extern XLogRecPtr strm_export_start(const StrmExportExporter *exporter);
-/* A key was destroyed: a derived exporter's queue has to be out soon. */
+/* A key was destroyed, or events were erased: a queue that may hold what was meant has to be out soon. */
 extern void strm_export_key_destroyed(StrmExportExporter *exporter, TimestampTz now);
 
 /* --- export_status.c --- */

@@ -20,6 +20,7 @@
 
 #include "catalog/cache.h"
 #include "common/errors.h"
+#include "export/erased.h"
 #include "strm_privacy.h"
 #include "worker/export_private.h"
 
@@ -384,6 +385,7 @@ strm_export_refresh(StrmExportSession *session)
 	strm_export_forget_seen(session);
 	strm_export_map(session);
 	strm_export_refresh_live(session);
+	session->erased = strm_erased_exist();
 	now = GetCurrentTimestamp();
 	foreach(lc, session->exporters)
 		strm_export_key_destroyed(lfirst(lc), now);

@@ -1,7 +1,7 @@
 /*
  * scheduler_exports.c
  *	  What a scheduler does for Kafka clusters: keeps an export worker running for each one, and takes away replication
- *	  slots that nobody will ever read.
+ *	  slots that nobody will ever read, and notes of erased events that no slot can bring any more.
  *
  *	  Only a database's scheduler starts export workers, and only they make replication slots of ours: a slot whose
  *	  cluster the scheduler does not see is one whose cluster is gone. It is dropped when its worker, which finds that
@@ -15,6 +15,7 @@
 #include "common/errors.h"
 #include "common/uuid.h"
 #include "export/decoder.h"
+#include "export/erased.h"
 #include "export/exporter.h"
 #include "strm_privacy.h"
 #include "worker/export_slot.h"
@@ -26,6 +27,7 @@
 #define STRM_EXPORTS_LIVED_LONG 60000	/* a worker that fails later than this begins anew with the back-off */
 #define STRM_EXPORTS_RETRY_NO_ROOM 10000
 #define STRM_EXPORTS_RETRY_SLOT 1000	/* a slot that is still held */
+#define STRM_EXPORTS_ERASED 10000	/* between two looks whether erased events can be forgotten */
 
 /* How it went with the worker of a cluster. */
 typedef struct StrmExportHistory
@@ -236,6 +238,8 @@ strm_scheduler_exports_look(StrmSchedulerExports *exports, long idle)
 		else
 			strm_scheduler_exports_disown(cluster);
 	}
+	if (strm_erased_sweep())
+		wait = Min(wait, STRM_EXPORTS_ERASED);
 	return wait;
 }
 

@@ -16,8 +16,8 @@ typedef struct StrmSchedulerExports
 
 /*
  * In a transaction: starts a worker for each cluster that has none, marks exporters of clusters that belong to another
- * database, and drops replication slots whose cluster is gone. Returns the number of milliseconds after which there
- * will be more to do, at most idle; the end of an export worker nudges the scheduler.
+ * database, drops replication slots whose cluster is gone, and forgets erased events. Returns the number of
+ * milliseconds after which there will be more to do, at most idle; the end of an export worker nudges the scheduler.
  */
 extern long strm_scheduler_exports_look(StrmSchedulerExports *exports, long idle);
 
