@@ -4,7 +4,8 @@
  *
  *	  Whoever has the attribute REPLICATION may name any permitted library as output plugin. This one refuses to start
  *	  unless the decoding context reads WAL through this library's own reader, which only export workers do; nothing has
- *	  happened to a slot by then. Only INSERT counts: streams know no UPDATE, and what is deleted was published before.
+ *	  happened to a slot by then. pg_upgrade, which makes slots anew, may do that: nobody else can connect meanwhile.
+ *	  Only INSERT counts: streams know no UPDATE, and what is deleted was published before.
  */
 #include "postgres.h"
 
@@ -71,7 +72,7 @@ strm_output_plugin_prepare(void)
 static void
 strm_output_plugin_startup(LogicalDecodingContext *ctx, OutputPluginOptions *options, bool is_init)
 {
-	if (MyBackendType != B_BG_WORKER || !strm_wal_is_ours(ctx->reader))
+	if (!(IsBinaryUpgrade && is_init) && (MyBackendType != B_BG_WORKER || !strm_wal_is_ours(ctx->reader)))
 		ereport(ERROR,
 				errcode(STRM_ERR_PRIVILEGE),
 				errmsg("output plugin \"%s\" works for the export workers of the extension only", STRM_OUTPUT_PLUGIN),
