@@ -129,6 +129,22 @@ strm_kafka_cluster_by_name(const char *name)
 	return linitial(clusters);
 }
 
+void
+strm_kafka_cluster_take_over(const pg_uuid_t *cluster)
+{
+	StrmRegistryArgs args = {0};
+
+	strm_registry_add(&args, UUIDOID, UUIDPGetDatum(cluster), false);
+	strm_registry_add(&args, OIDOID, ObjectIdGetDatum(MyDatabaseId), false);
+	strm_registry_add(&args, INT8OID, Int64GetDatum((int64) GetSystemIdentifier()), false);
+	if (strm_registry_execute("UPDATE strm.kafka_cluster SET database = $2, system_identifier = $3"
+							  " WHERE id = $1 AND (database <> $2 OR system_identifier <> $3)",
+							  STRM_REGISTRY_ARGS(&args)) > 0)
+		strm_registry_execute("UPDATE strm.kafka_exporter_state SET epoch = epoch + 1"
+							  " WHERE exporter_id IN (SELECT id FROM strm.kafka_exporter WHERE cluster_id = $1)",
+							  1, args.types, args.values, args.nulls);
+}
+
 static StrmKafkaExporter *
 strm_kafka_exporter_of_row(const Datum *values, const bool *nulls)
 {

@@ -98,6 +98,12 @@ extern StrmKafkaExporter *strm_kafka_exporter_by_name(const char *name); /* rais
 /* Name of the slot of a cluster in this database. */
 extern char *strm_kafka_slot_name(const pg_uuid_t *cluster);
 
+/*
+ * Of a cluster that is ours by its slot: notes that it belongs to this database of this server now. When it did not
+ * (pg_upgrade made the server anew), timelines and LSNs begin anew as well: its exporters' epochs move.
+ */
+extern void strm_kafka_cluster_take_over(const pg_uuid_t *cluster);
+
 /* The slot was made; from now on a missing one means that it is lost. */
 extern void strm_kafka_cluster_note_slot(const pg_uuid_t *cluster, XLogRecPtr consistent);
 

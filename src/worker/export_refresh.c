@@ -201,6 +201,8 @@ strm_export_refresh_cluster(StrmExportSession *session)
 		MemoryContextDelete(cxt);
 		return false;
 	}
+	if (session->cluster == NULL && cluster->ours)
+		strm_kafka_cluster_take_over(&session->id);
 	if (session->cluster != NULL && strm_export_cluster_differs(session->cluster, cluster))
 	{
 		foreach(lc, session->exporters)

@@ -136,13 +136,18 @@ strm_export_sink_open(StrmExportExporter *exporter)
 
 /* --- what the topic holds --- */
 
-/* Is a position that was found in the topic one that this database can have written? */
+/*
+ * Is a position that was found in the topic one that this database can have written? What lies beyond the end of an
+ * earlier timeline was published before a failover lost it, and counts as earlier than all of this timeline.
+ */
 static bool
 strm_export_position_is_ours(const StrmExportExporter *exporter, const StrmPosition *position)
 {
 	if (position->epoch != exporter->status.epoch)
 		return position->epoch < exporter->status.epoch;
-	return position->timeline <= GetWALInsertionTimeLine() && position->lsn <= strm_decoder_flushed();
+	if (position->timeline != GetWALInsertionTimeLine())
+		return position->timeline < GetWALInsertionTimeLine();
+	return position->lsn <= strm_decoder_flushed();
 }
 
 /* Takes over the last record of a partition. false: the exporter has failed for it. */

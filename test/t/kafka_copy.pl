@@ -113,5 +113,16 @@ insert('twin');
 is_published($all, '1-40', 'what was missed is published once');
 is_published($new, '6-20,26-40', 'of the other one, too');
 
+# --- a server of another identifier that took the slot along, as pg_upgrade makes it ---
+sql('twin', 'UPDATE strm.kafka_cluster SET system_identifier = 1');
+my $epoch = sql('twin', 'SELECT max(epoch) FROM strm.kafka_exporter_state');
+sql('twin', "SELECT pg_terminate_backend(worker_pid) FROM strm.kafka_clusters");
+ok($node->poll_query_until('twin', "SELECT system_identifier <> 1 FROM strm.kafka_cluster"), 'the cluster is taken over');
+is(sql('twin', 'SELECT max(epoch) FROM strm.kafka_exporter_state'), $epoch + 1, 'and positions begin anew');
+insert('twin');
+ok(reaches('twin', $_, 'RUNNING'), "$_ goes on") for 'all', 'new';
+is_published($all, '1-45', 'and publishes once what is new');
+is_published($new, '6-20,26-45', 'the other one, too');
+
 $node->stop;
 done_testing();
