@@ -16,8 +16,8 @@ my %plain = strm_kafka_login('KAFKA39', '');
 my %login = strm_kafka_login('KAFKA39', 'SASL', user => $ENV{STRM_KAFKA_NOBODY});
 my $kafka = strm_kafka(%plain);
 # Rows of the huge transaction, and of those that wait for a broker.
-my $huge = $ENV{STRM_KAFKA_ROWS} // 200_000;
-my $waiting = 200_000;
+my $huge = $ENV{STRM_KAFKA_ROWS} // 60_000;
+my $waiting = 60_000;
 my $limit = 64 * 1024;    # kB
 my $n = 0;
 

@@ -223,7 +223,7 @@ like(numbers($topic{late}), qr/^(?:${\($n - 5)}|${\($n - 4)})-$n$/, 'an exporter
 sql("SELECT strm.drop_kafka_exporter('$_')") for 'events', 'shown', 'late';
 
 # --- existing events, while others write ---
-my $rows = $ENV{STRM_KAFKA_ROWS} // 300_000;
+my $rows = $ENV{STRM_KAFKA_ROWS} // 60_000;
 sql("SELECT strm.create_stream('many', contract => 'acme/events/1.0.0', partition_by => '1 day')");
 sql("SELECT strm.create_derived_stream('many', purposes => '{1}', name => 'many_shown')");
 my $start = $n;
