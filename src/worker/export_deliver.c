@@ -28,7 +28,7 @@
 #include "worker/export_private.h"
 #include "worker/worker.h"
 
-/* ms that an exporter's rights are not looked at again; and that a sink without room is waited for at once */
+/* ms that an exporter's right to its cluster is not looked at again; that a sink without room is waited for at once */
 #define STRM_EXPORT_PERMITTED 200
 #define STRM_EXPORT_NAP 1
 #define STRM_EXPORT_NAPS 5
@@ -46,6 +46,33 @@
 /* What of a value's buffer may stay behind for the next record. */
 #define STRM_EXPORT_BUFFER_KEPT (64 * 1024)
 
+/*
+ * May its owner still publish? The rights to the stream are looked at in each transaction; those to the cluster, which
+ * take a query, now and then.
+ */
+static bool
+strm_export_permitted(StrmExportExporter *exporter)
+{
+	const StrmKafkaExporter *definition = exporter->definition;
+	TimestampTz now = exporter->session->now;
+	const char *refusal;
+
+	if (TimestampDifferenceExceeds(exporter->permitted_at, now, STRM_EXPORT_PERMITTED))
+	{
+		refusal = strm_exporter_refusal(definition);
+		exporter->permitted_at = now;
+	}
+	else
+		refusal = strm_exporter_refusal_of_source(definition->owner, &definition->stream,
+												  definition->is_derived ? &definition->derived : NULL);
+	if (refusal == NULL)
+		return true;
+	exporter->permitted_at = 0;
+	strm_export_fail(exporter, false, STRM_ERR_PRIVILEGE, refusal,
+					 "Grant that, or let strm.alter_kafka_exporter() give the exporter to another role; then resume it.");
+	return false;
+}
+
 /* What an exporter is given to encode with in one transaction, and what was found out while that was made. */
 StrmExportEncoder *
 strm_export_encoder_of(StrmExportExporter *exporter)
@@ -54,21 +81,11 @@ strm_export_encoder_of(StrmExportExporter *exporter)
 	const StrmDerivedStream *derived = NULL;
 	StrmExportSession *session = exporter->session;
 	const StrmStream *stream;
-	const char *refusal;
 
 	if (exporter->encoder != NULL)
 		return exporter->encoder;
-	if (TimestampDifferenceExceeds(exporter->permitted_at, session->now, STRM_EXPORT_PERMITTED))
-	{
-		refusal = strm_exporter_refusal(definition);
-		if (refusal != NULL)
-		{
-			strm_export_fail(exporter, false, STRM_ERR_PRIVILEGE, refusal,
-							 "Grant that, or let strm.alter_kafka_exporter() give the exporter to another role; then resume it.");
-			return NULL;
-		}
-		exporter->permitted_at = session->now;
-	}
+	if (!strm_export_permitted(exporter))
+		return NULL;
 	stream = strm_catalog_stream(&definition->stream);
 	if (definition->is_derived)
 		derived = strm_catalog_derived_stream(&definition->derived);
