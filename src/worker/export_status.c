@@ -238,10 +238,14 @@ strm_export_reach_mark(StrmExportExporter *exporter)
 	exporter->unwritten = true;
 }
 
-/* Live events have passed what existing ones were read by. */
+/*
+ * Live events have passed what existing ones were read by. After a crash the slot may be back before that, and a
+ * partition's last record may be an existing event: what was among those must not be taken for live then.
+ */
 static void
 strm_export_drop_plan(StrmExportExporter *exporter)
 {
+	exporter->status.start_lsn = exporter->plan->rows_lsn;
 	strm_export_set_text(exporter, &exporter->status.backfill, NULL);
 	strm_export_load_plan(exporter);
 	exporter->unwritten = true;
