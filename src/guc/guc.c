@@ -11,18 +11,35 @@
 #include "guc/guc.h"
 #include "strm_privacy.h"
 
+int			strm_batch_export_file_size = 1024;
 int			strm_batch_max_workers = 2;
 char	   *strm_connector_ca_file = NULL;
 char	   *strm_connector_directory = NULL;
 int			strm_connector_timeout = 60;
 int			strm_export_max_lag = -1;
+int			strm_inbox_full = STRM_INBOX_FULL_WAIT;
+int			strm_inbox_max_rows = 1000000;
+int			strm_ingest_workers = 1;
 int			strm_key_cache_size = 65536;
 bool		strm_log_redaction = true;
 char	   *strm_master_key_file = NULL;
 
+static const struct config_enum_entry inbox_full_options[] = {
+	{"wait", STRM_INBOX_FULL_WAIT, false},
+	{"error", STRM_INBOX_FULL_ERROR, false},
+	{NULL, 0, false}
+};
+
 void
 strm_guc_init(void)
 {
+	DefineCustomIntVariable("strm_privacy.batch_export_file_size",
+							"Size, before compression, at which a batch exporter ends a file and begins the next one.",
+							"A file is a little larger than that: it ends with an event.",
+							&strm_batch_export_file_size,
+							1024, 1, 65536,
+							PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
+
 	DefineCustomIntVariable("strm_privacy.batch_max_workers",
 							"Number of queued batch jobs that run at once in a database.",
 							"Each takes one of max_worker_processes. With 0 queued jobs wait.",
@@ -57,6 +74,27 @@ strm_guc_init(void)
 							&strm_export_max_lag,
 							-1, -1, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
+
+	DefineCustomEnumVariable("strm_privacy.inbox_full",
+							 "What an INSERT does while an inbox has strm_privacy.inbox_max_rows rows: wait, or fail.",
+							 NULL,
+							 &strm_inbox_full,
+							 STRM_INBOX_FULL_WAIT, inbox_full_options,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("strm_privacy.inbox_max_rows",
+							"Number of rows in the inbox of a stream beyond which producers are held up.",
+							"0: without limit.",
+							&strm_inbox_max_rows,
+							1000000, 0, INT_MAX,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("strm_privacy.ingest_workers",
+							"Number of workers that move rows out of the inboxes of a database.",
+							"Each takes one of max_worker_processes, in databases that have inboxes. With 0 rows wait.",
+							&strm_ingest_workers,
+							1, 0, 16,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("strm_privacy.key_cache_size",
 							"Number of data keys that a session keeps unwrapped in its memory.",

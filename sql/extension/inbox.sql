@@ -1,0 +1,13 @@
+-- Queued ingestion: the inboxes of streams.
+
+CREATE TABLE strm.inbox (
+  stream_id uuid PRIMARY KEY,
+  relation regclass NOT NULL CONSTRAINT inbox_relid_key UNIQUE,
+  key bytea NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE strm.inbox IS 'One row per stream that is ingested through a queue. key: what seals its rows until they are moved, wrapped by the master key';
+SELECT pg_catalog.pg_extension_config_dump('strm.inbox', '');
+CREATE TRIGGER invalidate_cache AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON strm.inbox
+  FOR EACH STATEMENT EXECUTE FUNCTION strm.invalidate_cache();
+ALTER TABLE strm.inbox ENABLE ALWAYS TRIGGER invalidate_cache;
