@@ -15,8 +15,8 @@ KAFKA_LIBRARY := strm_privacy_kafka.so
 
 # One file per concern; the order is that of their dependencies.
 SQL_PARTS := $(addprefix sql/extension/,schema.sql purpose.sql policy.sql contract.sql key.sql stream.sql inbox.sql \
-	derived_stream.sql event.sql data_subject.sql simulator.sql timestamp.sql connector.sql batch_job.sql kafka.sql batch_exporter.sql worker.sql key_export.sql \
-	guard.sql security.sql)
+	derived_stream.sql event.sql data_subject.sql simulator.sql timestamp.sql connector.sql batch_job.sql kafka.sql batch_exporter.sql \
+	entity_log.sql worker.sql key_export.sql guard.sql security.sql)
 DATA_built := $(EXTENSION_SCRIPT)
 EXTRA_CLEAN := $(EXTENSION_SCRIPT) $(OBJS:.o=.d) $(KAFKA_LIBRARY) $(KAFKA_OBJS) $(KAFKA_OBJS:.o=.d)
 

@@ -55,6 +55,7 @@ CREATE TABLE strm.batch_exporter_state (
   filtered bigint NOT NULL DEFAULT 0,
   failed bigint NOT NULL DEFAULT 0,
   last_file text,
-  last_file_at timestamptz
+  last_file_at timestamptz,
+  done_at timestamptz
 );
-COMMENT ON TABLE strm.batch_exporter_state IS 'How far a batch exporter is, written by its worker with each file. done: snapshot whose events are all in files; pending: that of the files under way. Not dumped: it belongs to this server';
+COMMENT ON TABLE strm.batch_exporter_state IS 'How far a batch exporter is, written by its worker with each file. done: snapshot whose events are all in files, of done_at; pending: that of the files under way. Not dumped: it belongs to this server';

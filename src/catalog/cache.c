@@ -31,6 +31,7 @@
 #include "strm_privacy.h"
 
 static const char *const table_names[STRM_NTABLES] = {
+	[STRM_TABLE_BATCH_EXPORTER] = "batch_exporter",
 	[STRM_TABLE_DATA_CONTRACT] = "data_contract",
 	[STRM_TABLE_DATA_KEY] = "data_key",
 	[STRM_TABLE_DATA_KEY_TOMBSTONE] = "data_key_tombstone",

@@ -7,6 +7,7 @@
 
 typedef enum StrmTable
 {
+	STRM_TABLE_BATCH_EXPORTER,
 	STRM_TABLE_DATA_CONTRACT,
 	STRM_TABLE_DATA_KEY,
 	STRM_TABLE_DATA_KEY_TOMBSTONE,
@@ -67,8 +68,8 @@ extern bool strm_catalog_complete(void);
 
 /*
  * A number that changes whenever a row of data_contract, stream, derived_stream, policy, purpose, data_key_tombstone,
- * kafka_cluster or kafka_exporter may have changed. Read it before the rows, keep it beside what was built from them,
- * and build anew when it differs.
+ * kafka_cluster, kafka_exporter or batch_exporter may have changed. Read it before the rows, keep it beside what was
+ * built from them, and build anew when it differs.
  */
 extern uint64 strm_catalog_generation(void);
 

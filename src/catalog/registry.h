@@ -21,7 +21,7 @@ extern bool strm_registry_fetch(const char *sql, int nargs, Oid *types, Datum *v
 								Datum *result, bool *isnull);
 
 /* Bind parameters collected one by one, $1 first; at most STRM_REGISTRY_MAX_ARGS. Start from {0}. */
-#define STRM_REGISTRY_MAX_ARGS 20
+#define STRM_REGISTRY_MAX_ARGS 32
 
 typedef struct StrmRegistryArgs
 {

@@ -57,12 +57,18 @@ strm_connector_kinds(void)
 	return names.data;
 }
 
-bool
-strm_connector_is_admin(void)
+static bool
+strm_connector_role_is_admin(Oid role)
 {
 	Oid			admin = get_role_oid("strm_admin", true);
 
-	return superuser() || (OidIsValid(admin) && has_privs_of_role(GetUserId(), admin));
+	return superuser_arg(role) || (OidIsValid(admin) && has_privs_of_role(role, admin));
+}
+
+bool
+strm_connector_is_admin(void)
+{
+	return strm_connector_role_is_admin(GetUserId());
 }
 
 /* Columns of a row as strm_connector_select() gets it. */
@@ -129,16 +135,17 @@ strm_connector_row(const char *sql, const char *name)
 	return row;
 }
 
-/* Is the current user the connector's owner, or has its rights? */
+/* Is a role the connector's owner, or has its rights? */
 static bool
-strm_connector_is_owner(const StrmRegistryRows *row)
+strm_connector_is_owner(const StrmRegistryRows *row, Oid role)
 {
-	return has_privs_of_role(GetUserId(), DatumGetObjectId(row->values[CONNECTOR_OWNER])) || strm_connector_is_admin();
+	return has_privs_of_role(role, DatumGetObjectId(row->values[CONNECTOR_OWNER])) ||
+		strm_connector_role_is_admin(role);
 }
 
-/* Has the current user the rights of a role that it was granted to? */
+/* Has a role the rights of one that it was granted to? */
 static bool
-strm_connector_is_granted(const StrmRegistryRows *row)
+strm_connector_is_granted(const StrmRegistryRows *row, Oid role)
 {
 	StrmRegistryArgs args = {0};
 	StrmRegistryRows *grantees;
@@ -148,7 +155,7 @@ strm_connector_is_granted(const StrmRegistryRows *row)
 									STRM_REGISTRY_ARGS(&args));
 	for (uint64 i = 0; i < grantees->n; i++)
 	{
-		if (has_privs_of_role(GetUserId(), DatumGetObjectId(grantees->values[i])))
+		if (has_privs_of_role(role, DatumGetObjectId(grantees->values[i])))
 			return true;
 	}
 	return false;
@@ -159,7 +166,7 @@ strm_connector_find(const char *name)
 {
 	StrmRegistryRows *row = strm_connector_row(STRM_CONNECTOR_SELECT "name = $1 FOR KEY SHARE", name);
 
-	if (!strm_connector_is_owner(row) && !strm_connector_is_granted(row))
+	if (!strm_connector_is_owner(row, GetUserId()) && !strm_connector_is_granted(row, GetUserId()))
 		ereport(ERROR,
 				errcode(STRM_ERR_PRIVILEGE),
 				errmsg("permission denied for data connector \"%s\"", name),
@@ -172,7 +179,7 @@ strm_connector_manage(const char *name, bool credentials)
 {
 	StrmRegistryRows *row = strm_connector_row(STRM_CONNECTOR_SELECT "name = $1 FOR NO KEY UPDATE", name);
 
-	if (!strm_connector_is_owner(row))
+	if (!strm_connector_is_owner(row, GetUserId()))
 		ereport(ERROR,
 				errcode(STRM_ERR_PRIVILEGE),
 				errmsg("must be owner of data connector \"%s\", or have role strm_admin", name));
@@ -185,6 +192,19 @@ strm_connector_by_id(const pg_uuid_t *id)
 	StrmRegistryRows *row = strm_connector_select(STRM_CONNECTOR_SELECT "id = $1", UUIDOID, UUIDPGetDatum(id));
 
 	return row == NULL ? NULL : strm_connector_of_row(row, true);
+}
+
+const char *
+strm_connector_refusal(const pg_uuid_t *id, Oid role)
+{
+	StrmRegistryRows *row = strm_connector_select(STRM_CONNECTOR_SELECT "id = $1", UUIDOID, UUIDPGetDatum(id));
+
+	if (row == NULL)
+		return "its data connector was dropped";
+	if (strm_connector_is_owner(row, role) || strm_connector_is_granted(row, role))
+		return NULL;
+	return psprintf("role \"%s\" may not use data connector \"%s\" any more", GetUserNameFromId(role, false),
+					TextDatumGetCString(row->values[CONNECTOR_NAME]));
 }
 
 /* Does text have a member of a query string, or of a list of settings, of that name? */

@@ -81,6 +81,12 @@ extern StrmConnector *strm_connector_find(const char *name);
 extern StrmConnector *strm_connector_by_id(const pg_uuid_t *id);
 
 /*
+ * Why a role may not use the connector of that id (any more), or NULL; in the current context, with names of roles and
+ * connectors only.
+ */
+extern const char *strm_connector_refusal(const pg_uuid_t *id, Oid role);
+
+/*
  * The connector of that name, its row locked, if the current user may change it: its owner and strm_admin. Raises 42704
  * or 42501. Without credentials nothing is unwrapped: that works without the master key, too.
  */

@@ -87,6 +87,21 @@ extern List *strm_batch_exporters(void);
 extern StrmBatchExporter *strm_batch_exporter_by_id(const pg_uuid_t *id);
 extern StrmBatchExporter *strm_batch_exporter_by_name(const char *name);
 
+/* Those whose files go to a connector. */
+extern List *strm_batch_exporters_of_connector(const pg_uuid_t *connector);
+
+/*
+ * Before another one becomes of this database of this server: notes that those are that pg_upgrade took along, with
+ * their slot.
+ */
+extern void strm_batch_exporters_adopt(void);
+
+/* Name of the slot that all of this database share. */
+extern char *strm_batch_exporter_slot_name(void);
+
+/* An exporter's name as it stands in names of files: other characters than A-Z a-z 0-9 - . _ ~ are _. */
+extern char *strm_batch_exporter_file_name(const char *name);
+
 /*
  * State: false when the exporter is gone. Writing replaces the whole row, notifies a change of state and keeps it in
  * strm.entity_log. The worker writes it; commands only rows of exporters that the worker leaves alone: resuming makes
@@ -105,5 +120,8 @@ extern void strm_batch_exporter_status_forget(const pg_uuid_t *exporter);
  * keys: strm_key_exporter and the stream's owner or SELECT on it. And the use of the connector.
  */
 extern const char *strm_batch_exporter_refusal(const StrmBatchExporter *exporter);
+
+/* The same of the source alone, of another role; before there is an exporter. */
+extern const char *strm_batch_exporter_refusal_of_source(Oid owner, const StrmBatchExporter *exporter);
 
 #endif							/* STRM_EXPORT_BATCH_EXPORTER_H */

@@ -154,6 +154,9 @@ extern const char *strm_exporter_refusal(const StrmKafkaExporter *exporter);
 /* The same of a source alone, before there is an exporter. */
 extern const char *strm_exporter_refusal_of_source(Oid owner, const pg_uuid_t *stream, const pg_uuid_t *derived);
 
+/* May a role export the keys of a stream: strm_key_exporter, and its owner or SELECT on it? As above. */
+extern const char *strm_exporter_refusal_of_keys(Oid owner, const pg_uuid_t *stream);
+
 /* May a role use the cluster: its owner, those it was granted to, strm_admin? */
 extern bool strm_kafka_cluster_is_usable(const StrmKafkaCluster *cluster, Oid role);
 

@@ -1,6 +1,6 @@
 /*
  * exporter_rights.c
- *	  May somebody publish a stream to a Kafka cluster?
+ *	  May somebody publish a stream to a Kafka cluster, or export it, or its keys, to files?
  *
  *	  Asked when an exporter is created and again while it runs, for its owner: rights may have been taken away
  *	  meanwhile. Rows come out of the WAL, past row security: so whom row security applies to may not publish.
@@ -87,6 +87,25 @@ strm_exporter_refusal_of_source(Oid owner, const pg_uuid_t *stream, const pg_uui
 		return "its owner was dropped";
 	return derived != NULL ? strm_exporter_refusal_of_derived(owner, derived)
 		: strm_exporter_refusal_of_stream(owner, stream);
+}
+
+const char *
+strm_exporter_refusal_of_keys(Oid owner, const pg_uuid_t *id)
+{
+	const StrmStream *stream = strm_catalog_stream(id);
+
+	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(owner)))
+		return "its owner was dropped";
+	if (stream == NULL || get_rel_name(stream->relid) == NULL)
+		return "its stream was dropped";
+	if (!strm_exporter_has_role(owner, "strm_key_exporter"))
+		return psprintf("role \"%s\" needs role strm_key_exporter, which exporters of keys are for",
+						GetUserNameFromId(owner, false));
+	if (has_privs_of_role(owner, strm_catalog_relation_owner(stream->relid)) ||
+		pg_class_aclcheck(stream->relid, owner, ACL_SELECT) == ACLCHECK_OK)
+		return NULL;
+	return psprintf("role \"%s\" has no SELECT on %s", GetUserNameFromId(owner, false),
+					strm_catalog_relation_name(stream->relid));
 }
 
 bool

@@ -9,11 +9,12 @@
 #include "catalog/pg_type.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/pg_lsn.h"
 
+#include "catalog/entity_log.h"
 #include "catalog/registry.h"
 #include "common/errors.h"
 #include "export/exporter.h"
+#include "export/status_row.h"
 #include "strm_privacy.h"
 
 /* Columns in the order in which they are read and written. */
@@ -75,21 +76,6 @@ strm_exporter_state_offsets(Datum value, bool isnull, int *n)
 	return offsets;
 }
 
-static char *
-strm_exporter_state_text(Datum value, bool isnull)
-{
-	return isnull ? NULL : TextDatumGetCString(value);
-}
-
-/* What somebody wrote there that has not five characters counts as an internal error. */
-static int
-strm_exporter_state_sqlstate(const char *text)
-{
-	if (text == NULL)
-		return 0;
-	return strlen(text) == 5 ? MAKE_SQLSTATE(text[0], text[1], text[2], text[3], text[4]) : STRM_ERR_INTERNAL;
-}
-
 /* Fills status from a row of the columns above. */
 static void
 strm_exporter_status_of_row(const Datum *values, const bool *nulls, StrmExporterStatus *status)
@@ -99,22 +85,20 @@ strm_exporter_status_of_row(const Datum *values, const bool *nulls, StrmExporter
 	memset(status, 0, sizeof(StrmExporterStatus));
 	status->state = strm_exporter_state_of(TextDatumGetCString(values[STATE_STATE]));
 	status->since = DatumGetTimestampTz(values[STATE_SINCE]);
-	status->sqlstate =
-		strm_exporter_state_sqlstate(strm_exporter_state_text(values[STATE_SQLSTATE], nulls[STATE_SQLSTATE]));
-	status->message = strm_exporter_state_text(values[STATE_MESSAGE], nulls[STATE_MESSAGE]);
-	status->hint = strm_exporter_state_text(values[STATE_HINT], nulls[STATE_HINT]);
+	status->sqlstate = strm_status_row_sqlstate(values[STATE_SQLSTATE], nulls[STATE_SQLSTATE]);
+	status->message = strm_status_row_text(values[STATE_MESSAGE], nulls[STATE_MESSAGE]);
+	status->hint = strm_status_row_text(values[STATE_HINT], nulls[STATE_HINT]);
 	status->epoch = DatumGetInt32(values[STATE_EPOCH]);
-	status->start_lsn = nulls[STATE_START_LSN] ? InvalidXLogRecPtr : DatumGetLSN(values[STATE_START_LSN]);
+	status->start_lsn = strm_status_row_lsn(values[STATE_START_LSN], nulls[STATE_START_LSN]);
 	status->start_timeline = nulls[STATE_START_TIMELINE] ? 0 : DatumGetInt32(values[STATE_START_TIMELINE]);
 	status->starts = strm_exporter_state_offsets(values[STATE_STARTS], nulls[STATE_STARTS], &status->nstarts);
 	status->sent = DatumGetInt64(values[STATE_SENT]);
 	status->withheld = DatumGetInt64(values[STATE_WITHHELD]);
 	status->filtered = DatumGetInt64(values[STATE_FILTERED]);
 	status->failed = DatumGetInt64(values[STATE_FAILED]);
-	status->backfill = strm_exporter_state_text(values[STATE_BACKFILL], nulls[STATE_BACKFILL]);
-	status->checkpoint = strm_exporter_state_text(values[STATE_CHECKPOINT], nulls[STATE_CHECKPOINT]);
-	status->checkpoint_lsn = nulls[STATE_CHECKPOINT_LSN] ? InvalidXLogRecPtr
-		: DatumGetLSN(values[STATE_CHECKPOINT_LSN]);
+	status->backfill = strm_status_row_text(values[STATE_BACKFILL], nulls[STATE_BACKFILL]);
+	status->checkpoint = strm_status_row_text(values[STATE_CHECKPOINT], nulls[STATE_CHECKPOINT]);
+	status->checkpoint_lsn = strm_status_row_lsn(values[STATE_CHECKPOINT_LSN], nulls[STATE_CHECKPOINT_LSN]);
 	status->checkpoint_offsets = strm_exporter_state_offsets(values[STATE_CHECKPOINT_OFFSETS],
 															 nulls[STATE_CHECKPOINT_OFFSETS], &noffsets);
 	if (status->checkpoint_offsets != NULL && noffsets != status->nstarts)
@@ -150,12 +134,6 @@ strm_exporter_state_add_offsets(StrmRegistryArgs *args, const int64 *offsets, in
 					  offsets == NULL);
 }
 
-static void
-strm_exporter_state_add_lsn(StrmRegistryArgs *args, XLogRecPtr lsn)
-{
-	strm_registry_add(args, PG_LSNOID, LSNGetDatum(lsn), XLogRecPtrIsInvalid(lsn));
-}
-
 /* The parameters $1 to $18, in the order of the columns above. */
 static void
 strm_exporter_state_args(StrmRegistryArgs *args, const pg_uuid_t *exporter, const StrmExporterStatus *status)
@@ -163,11 +141,11 @@ strm_exporter_state_args(StrmRegistryArgs *args, const pg_uuid_t *exporter, cons
 	strm_registry_add(args, UUIDOID, UUIDPGetDatum(exporter), false);
 	strm_registry_add_text(args, strm_exporter_state_name(status->state));
 	strm_registry_add(args, TIMESTAMPTZOID, TimestampTzGetDatum(status->since), false);
-	strm_registry_add_text(args, status->sqlstate == 0 ? NULL : unpack_sql_state(status->sqlstate));
+	strm_status_row_add_sqlstate(args, status->sqlstate);
 	strm_registry_add_text(args, status->message);
 	strm_registry_add_text(args, status->hint);
 	strm_registry_add(args, INT4OID, Int32GetDatum(status->epoch), false);
-	strm_exporter_state_add_lsn(args, status->start_lsn);
+	strm_status_row_add_lsn(args, status->start_lsn);
 	strm_registry_add(args, INT4OID, Int32GetDatum(status->start_timeline), status->start_timeline == 0);
 	strm_exporter_state_add_offsets(args, status->starts, status->nstarts);
 	strm_registry_add(args, INT8OID, Int64GetDatum(status->sent), false);
@@ -176,7 +154,7 @@ strm_exporter_state_args(StrmRegistryArgs *args, const pg_uuid_t *exporter, cons
 	strm_registry_add(args, INT8OID, Int64GetDatum(status->failed), false);
 	strm_registry_add_text(args, status->backfill);
 	strm_registry_add_text(args, status->checkpoint);
-	strm_exporter_state_add_lsn(args, status->checkpoint_lsn);
+	strm_status_row_add_lsn(args, status->checkpoint_lsn);
 	strm_exporter_state_add_offsets(args, status->checkpoint_offsets, status->nstarts);
 }
 
@@ -187,6 +165,14 @@ strm_exporter_status_forget(const pg_uuid_t *exporter)
 
 	strm_registry_add(&args, UUIDOID, UUIDPGetDatum(exporter), false);
 	strm_registry_execute("DELETE FROM strm.kafka_exporter_state WHERE exporter_id = $1", STRM_REGISTRY_ARGS(&args));
+	strm_entity_log_forget(exporter);
+}
+
+/* Does the exporter need somebody, in that state? */
+static bool
+strm_exporter_state_is_fatal(StrmExporterState state)
+{
+	return state == STRM_EXPORTER_ERROR || state == STRM_EXPORTER_BROKEN;
 }
 
 /*
@@ -196,16 +182,27 @@ strm_exporter_status_forget(const pg_uuid_t *exporter)
 bool
 strm_exporter_status_write(const pg_uuid_t *exporter, const StrmExporterStatus *status)
 {
+	bool		fatal = strm_exporter_state_is_fatal(status->state);
 	StrmRegistryArgs args = {0};
+	Datum		news;
+	bool		isnull;
 
 	strm_exporter_state_args(&args, exporter, status);
-	if (strm_registry_execute("INSERT INTO strm.kafka_exporter_state (" STRM_STATE_COLUMNS ")"
-							  " SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
-							  "  $18 FROM strm.kafka_exporter WHERE id = $1"
-							  " ON CONFLICT (exporter_id) DO UPDATE SET"
-							  " (" STRM_STATE_COLUMNS ") = ROW (EXCLUDED.*)",
-							  STRM_REGISTRY_ARGS(&args)) > 0)
-		return true;
-	strm_exporter_status_forget(exporter);
-	return false;
+	if (!strm_registry_fetch(STRM_STATUS_ROW_BEGIN("strm.kafka_exporter_state")
+							 "INSERT INTO strm.kafka_exporter_state (" STRM_STATE_COLUMNS ")"
+							 " SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
+							 "  $18 FROM strm.kafka_exporter WHERE id = $1"
+							 " ON CONFLICT (exporter_id) DO UPDATE SET"
+							 " (" STRM_STATE_COLUMNS ") = ROW (EXCLUDED.*)"
+							 STRM_STATUS_ROW_END,
+							 STRM_REGISTRY_ARGS(&args), &news, &isnull))
+	{
+		strm_exporter_status_forget(exporter);
+		return false;
+	}
+	if (DatumGetBool(news))
+		strm_status_row_log("kafka_exporter", exporter, strm_exporter_state_name(status->state), fatal,
+							status->sqlstate, fatal || status->state == STRM_EXPORTER_RETRYING ? status->message : NULL,
+							status->hint);
+	return true;
 }
