@@ -89,7 +89,7 @@ CREATE TABLE strm.erased_event (
   lsn pg_lsn,
   PRIMARY KEY (key_link, nonce)
 );
-COMMENT ON TABLE strm.erased_event IS 'Events that strm.delete_data_subjects() deleted under a key that stays, and that Kafka exporters may still find in the WAL. lsn: all of their transactions lie before, NULL before the scheduler has seen them; they go when no replication slot reads so far back. Not dumped: it belongs to this server';
+COMMENT ON TABLE strm.erased_event IS 'Events that strm.delete_data_subjects() deleted under a key that stays, and that exporters may still find in the WAL. lsn: all of their transactions lie before, NULL before the scheduler has seen them; they go when no replication slot reads so far back. Not dumped: it belongs to this server';
 
 CREATE FUNCTION strm.create_kafka_cluster(name text, bootstrap_servers text, config jsonb DEFAULT '{}')
   RETURNS uuid LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'strm_sql_create_kafka_cluster';

@@ -34,9 +34,12 @@ CREATE VIEW strm.entity_states AS
   SELECT 'kafka_exporter', e.id::text, e.name, e.state, COALESCE(e.since, e.created_at), e.last_error
     FROM strm.kafka_exporters e
   UNION ALL
+  SELECT 'batch_exporter', e.id::text, e.name, e.state, COALESCE(e.since, e.created_at), e.last_error
+    FROM strm.batch_exporters e
+  UNION ALL
   SELECT 'worker', w.pid::text, pg_catalog.concat_ws(' ', w.kind, w.database), w.state, w.since, w.what
     FROM strm.workers w;
-COMMENT ON VIEW strm.entity_states IS 'One row per stream, derived stream, data connector, batch job, Kafka cluster, Kafka exporter and background worker. Changes of all but the last are notified on channel strm_privacy, as JSON with entity, id, name and status (DROPPED for what is gone)';
+COMMENT ON VIEW strm.entity_states IS 'One row per stream, derived stream, data connector, batch job, Kafka cluster, Kafka exporter, batch exporter and background worker. Changes of all but the last are notified on channel strm_privacy, as JSON with entity, id, name and status (DROPPED for what is gone)';
 GRANT SELECT ON strm.entity_states TO strm_admin, strm_monitor;
 
 CREATE FUNCTION strm.notify_entity() RETURNS trigger
@@ -61,3 +64,10 @@ CREATE TRIGGER notify_entity AFTER INSERT ON strm.kafka_exporter_state
 CREATE TRIGGER notify_change AFTER UPDATE ON strm.kafka_exporter_state
   FOR EACH ROW WHEN (NEW.state OPERATOR(pg_catalog.<>) OLD.state)
   EXECUTE FUNCTION strm.notify_entity('kafka_exporter', 'exporter_id', 'exporter_id', 'state');
+CREATE TRIGGER notify_entity AFTER DELETE ON strm.batch_exporter
+  FOR EACH ROW EXECUTE FUNCTION strm.notify_entity('batch_exporter', 'id', 'name', '');
+CREATE TRIGGER notify_entity AFTER INSERT ON strm.batch_exporter_state
+  FOR EACH ROW EXECUTE FUNCTION strm.notify_entity('batch_exporter', 'exporter_id', 'exporter_id', 'state');
+CREATE TRIGGER notify_change AFTER UPDATE ON strm.batch_exporter_state
+  FOR EACH ROW WHEN (NEW.state OPERATOR(pg_catalog.<>) OLD.state)
+  EXECUTE FUNCTION strm.notify_entity('batch_exporter', 'exporter_id', 'exporter_id', 'state');

@@ -50,6 +50,18 @@ strm_args_stream(Oid relid)
 	return stream;
 }
 
+/* Has it a control character? */
+static bool
+strm_args_has_control(const char *value)
+{
+	for (const char *p = value; *p != '\0'; p++)
+	{
+		if ((unsigned char) *p < 0x20 || *p == 0x7f)
+			return true;
+	}
+	return false;
+}
+
 void
 strm_args_check_label(const char *value, const char *what, int min, int max)
 {
@@ -60,13 +72,19 @@ strm_args_check_label(const char *value, const char *what, int min, int max)
 				errcode(STRM_ERR_ARGUMENT),
 				errmsg("%s must have %d to %d characters", what, min, max),
 				errdetail("It has %d.", length));
-	for (const char *p = value; *p != '\0'; p++)
-	{
-		if ((unsigned char) *p < 0x20 || *p == 0x7f)
-			ereport(ERROR,
-					errcode(STRM_ERR_ARGUMENT),
-					errmsg("%s must not contain control characters", what));
-	}
+	if (strm_args_has_control(value))
+		ereport(ERROR,
+				errcode(STRM_ERR_ARGUMENT),
+				errmsg("%s must not contain control characters", what));
+}
+
+void
+strm_args_label_fault(const char *value, const char *what, int min, int max, StrmFaults *faults)
+{
+	int			length = pg_mbstrlen(value);
+
+	if (length < min || length > max || strm_args_has_control(value))
+		strm_faults_add(faults, "%s must have %d to %d characters, none of them a control character", what, min, max);
 }
 
 char *

@@ -8,6 +8,7 @@
 #include "fmgr.h"
 
 #include "catalog/stream.h"
+#include "common/errors.h"
 
 /* A text argument (0-based n) as a C string; raises 22023, naming it, when it is NULL. */
 extern char *strm_args_text(FunctionCallInfo fcinfo, int n, const char *name);
@@ -23,6 +24,9 @@ extern const StrmStream *strm_args_stream(Oid relid);
 
 /* Raises 22023 unless value has min to max characters, none of them a control character. what is "purpose name". */
 extern void strm_args_check_label(const char *value, const char *what, int min, int max);
+
+/* The same as a fault: "name must have 1 to 100 characters, none of them a control character". */
+extern void strm_args_label_fault(const char *value, const char *what, int min, int max, StrmFaults *faults);
 
 /* Name of the current role, in the current context. */
 extern char *strm_args_current_role(void);

@@ -17,12 +17,15 @@
 #include "utils/jsonb.h"
 
 #include "api/args.h"
+#include "api/batch_exporter.h"
+#include "catalog/cache.h"
 #include "catalog/registry.h"
 #include "common/errors.h"
 #include "common/statement.h"
 #include "common/uuid.h"
 #include "connect/connector.h"
 #include "strm_privacy.h"
+#include "worker/database_command.h"
 
 #define STRM_LOCATION_MAX 16384
 #define STRM_CREDENTIALS_MAX 65536
@@ -212,6 +215,67 @@ strm_data_connector_check_redirect(const StrmConnector *connector, Jsonb *before
 	}
 }
 
+/*
+ * Could files go elsewhere now? Another location may be another place; and in a store of one's own (endpoint), where
+ * names of buckets belong to accounts, so may other credentials.
+ */
+static bool
+strm_data_connector_moves(const StrmConnector *connector, Jsonb *before, bool new_credentials)
+{
+	JsonbValue	value;
+
+	return compareJsonbContainers(&connector->location->root, &before->root) != 0 ||
+		(new_credentials &&
+		 getKeyJsonValueFromContainer(&before->root, "endpoint", strlen("endpoint"), &value) != NULL);
+}
+
+/*
+ * Raises when decrypted values or keys would go elsewhere by somebody who may not export them: who made an exporter
+ * of them did so for where the connector led to then.
+ */
+static void
+strm_data_connector_check_exporters(const StrmConnector *connector)
+{
+	List	   *exporters = strm_batch_exporters_of_connector(&connector->id);
+	ListCell   *lc;
+
+	foreach(lc, exporters)
+	{
+		const StrmBatchExporter *exporter = lfirst(lc);
+		const char *refusal = NULL;
+
+		if (exporter->is_derived || exporter->keys)
+			refusal = strm_batch_exporter_refusal_of_source(GetUserId(), exporter);
+		if (refusal != NULL)
+			ereport(ERROR,
+					errcode(STRM_ERR_PRIVILEGE),
+					errmsg("permission denied to change where data connector \"%s\" leads", connector->name),
+					errdetail("Batch exporter \"%s\" writes %s there, and: %s.", exporter->name,
+							  exporter->keys ? "keys" : "decrypted values", refusal),
+					errhint("Somebody who may export that may change it, if he is the connector's owner or has strm_admin, too; or drop the exporter first."));
+	}
+}
+
+/* Raises when two exporters would then write the same files. The new location is stored. */
+static void
+strm_data_connector_check_places(const StrmConnector *connector)
+{
+	List	   *exporters = strm_batch_exporters_of_connector(&connector->id);
+	StrmFaults	faults;
+	ListCell   *lc;
+
+	if (exporters == NIL)
+		return;
+	strm_faults_init(&faults);
+	strm_batch_exporter_lock_places();
+	foreach(lc, exporters)
+		strm_batch_exporter_check_place(lfirst(lc), &faults);
+	strm_connector_raise(&faults, connector->name);
+	/* what waits for a store that did not answer may go on */
+	strm_catalog_move_generation();
+	strm_worker_nudge_at_commit();
+}
+
 /* strm.alter_data_connector(name text, location jsonb, credentials jsonb) RETURNS void */
 Datum
 strm_sql_alter_data_connector(PG_FUNCTION_ARGS)
@@ -238,24 +302,43 @@ strm_sql_alter_data_connector(PG_FUNCTION_ARGS)
 	strm_data_connector_check(connector);
 	if (credentials == NULL && connector->credentials != NULL)
 		strm_data_connector_check_redirect(connector, before);
+	if (strm_data_connector_moves(connector, before, credentials != NULL))
+		strm_data_connector_check_exporters(connector);
 	strm_data_connector_args(&args, connector);
 	strm_registry_execute("UPDATE strm.data_connector SET location = $2, credentials = $3, trusted = $4 WHERE id = $1",
 						  STRM_REGISTRY_ARGS(&args));
+	strm_data_connector_check_places(connector);
 	error_context_stack = context;
 	PG_RETURN_VOID();
 }
 
+static void
+strm_data_connector_raise_used(const StrmConnector *connector, const char *user, const char *hint)
+{
+	ereport(ERROR,
+			errcode(STRM_ERR_STATE),
+			errmsg("data connector \"%s\" cannot be dropped", connector->name),
+			errdetail("%s uses it.", user),
+			errhint("%s", hint));
+}
+
 /*
- * Raises when a job that is not over names the connector, or when something of a job's is still to be taken away there.
- * Jobs name connectors as {"data_connector_ref": {"name": ...}}.
+ * Raises when an exporter or a job that is not over uses the connector, or when something of a job's is still to be
+ * taken away there. Jobs name connectors as {"data_connector_ref": {"name": ...}}.
  */
 static void
 strm_data_connector_check_unused(const StrmConnector *connector)
 {
+	List	   *exporters = strm_batch_exporters_of_connector(&connector->id);
 	StrmRegistryArgs args = {0};
 	Datum		job;
 	bool		isnull;
 
+	if (exporters != NIL)
+		strm_data_connector_raise_used(connector,
+									   psprintf("Batch exporter \"%s\"",
+												((StrmBatchExporter *) linitial(exporters))->name),
+									   "Drop its exporters first, with strm.drop_batch_exporter().");
 	strm_registry_add(&args, UUIDOID, UUIDPGetDatum(&connector->id), false);
 	strm_registry_add_text(&args, connector->name);
 	if (strm_registry_fetch("SELECT id FROM strm.batch_job"
@@ -266,11 +349,8 @@ strm_data_connector_check_unused(const StrmConnector *connector)
 							" UNION ALL SELECT job_id FROM strm.batch_job_intent WHERE connector_id = $1"
 							" LIMIT 1",
 							STRM_REGISTRY_ARGS(&args), &job, &isnull))
-		ereport(ERROR,
-				errcode(STRM_ERR_STATE),
-				errmsg("data connector \"%s\" cannot be dropped", connector->name),
-				errdetail("Batch job %s uses it.", strm_uuid_text(DatumGetUUIDP(job))),
-				errhint("Wait for the job, or cancel it with strm.cancel_batch_job()."));
+		strm_data_connector_raise_used(connector, psprintf("Batch job %s", strm_uuid_text(DatumGetUUIDP(job))),
+									   "Wait for the job, or cancel it with strm.cancel_batch_job().");
 }
 
 /* strm.drop_data_connector(name text) RETURNS void */
@@ -283,13 +363,13 @@ strm_sql_drop_data_connector(PG_FUNCTION_ARGS)
 	strm_data_connector_check_unused(connector);
 	strm_registry_add(&args, UUIDOID, UUIDPGetDatum(&connector->id), false);
 	strm_registry_execute("DELETE FROM strm.data_connector_user WHERE connector_id = $1", STRM_REGISTRY_ARGS(&args));
-	/* waits for those who have just found it, to create a job */
+	/* waits for those who have just found it, to create a job or an exporter */
 	strm_registry_execute("DELETE FROM strm.data_connector WHERE id = $1", STRM_REGISTRY_ARGS(&args));
 	strm_data_connector_check_unused(connector);
 	PG_RETURN_VOID();
 }
 
-/* Runs a statement on the grant that the arguments name: $1 connector, $2 role. */
+/* Runs a statement on the grant that the arguments name: $1 connector, $2 role. Rights are then looked at anew. */
 static void
 strm_data_connector_grantee(FunctionCallInfo fcinfo, const char *sql)
 {
@@ -300,6 +380,8 @@ strm_data_connector_grantee(FunctionCallInfo fcinfo, const char *sql)
 	strm_registry_add(&args, UUIDOID, UUIDPGetDatum(&connector->id), false);
 	strm_registry_add(&args, REGROLEOID, PG_GETARG_DATUM(1), false);
 	strm_registry_execute(sql, STRM_REGISTRY_ARGS(&args));
+	strm_catalog_move_generation();
+	strm_worker_nudge_at_commit();
 }
 
 /* Raises 42704 unless the role exists: a number is a regrole, too. */

@@ -4,25 +4,19 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_class.h"
-#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
 #include "api/args.h"
+#include "api/exporter_source.h"
 #include "api/kafka.h"
 #include "catalog/cache.h"
-#include "catalog/derived_stream.h"
 #include "catalog/registry.h"
-#include "catalog/stream.h"
 #include "common/errors.h"
 #include "common/uuid.h"
 #include "export/avro.h"
@@ -41,26 +35,20 @@
 typedef struct StrmKafkaRequest
 {
 	StrmKafkaExporter exporter;
-	Oid			relid;
-	const StrmContract *contract;
+	StrmExporterSource source;
 	StrmKafkaCluster *cluster;
 	char	   *format;
 } StrmKafkaRequest;
 
 PG_FUNCTION_INFO_V1(strm_sql_create_kafka_exporter);
 
-/* The stream or derived stream of that relation; raises 42704. */
+/* The source's ids, in the exporter. */
 static void
 strm_kafka_request_source(StrmKafkaRequest *request)
 {
-	const StrmDerivedStream *derived = strm_catalog_derived_stream_of(request->relid);
-	const StrmStream *stream = derived != NULL ? derived->stream : strm_args_stream(request->relid);
-
-	request->exporter.stream = stream->id;
-	request->exporter.is_derived = derived != NULL;
-	if (derived != NULL)
-		request->exporter.derived = derived->id;
-	request->contract = stream->contract;
+	request->exporter.stream = request->source.stream;
+	request->exporter.is_derived = request->source.is_derived;
+	request->exporter.derived = request->source.derived;
 }
 
 /*
@@ -102,45 +90,8 @@ strm_kafka_request_check_rights(const StrmKafkaRequest *request)
 		ereport(ERROR,
 				errcode(STRM_ERR_PRIVILEGE),
 				errmsg("permission denied to publish %s \"%s\"", exporter->is_derived ? "derived stream" : "stream",
-					   get_rel_name(request->relid)),
+					   get_rel_name(request->source.relid)),
 				errdetail("Reason: %s.", refusal));
-}
-
-/*
- * Keeps the source from being dropped before this transaction has ended: who drops it then sees the exporter, and drops
- * it, too. Raises 42704 when it is gone already.
- */
-static void
-strm_kafka_request_hold_source(StrmKafkaRequest *request)
-{
-	const StrmStream *stream;
-
-	LockRelationOid(request->relid, AccessShareLock);
-	strm_kafka_request_source(request);
-	stream = strm_catalog_stream(&request->exporter.stream);
-	if (stream->relid != request->relid)
-		LockRelationOid(stream->relid, AccessShareLock);
-	strm_kafka_request_source(request);
-	if (get_rel_name(request->relid) == NULL)
-		ereport(ERROR,
-				errcode(STRM_ERR_UNDEFINED),
-				errmsg("the stream was dropped meanwhile"));
-}
-
-/* A fault for tables of the stream whose rows are not in the WAL. */
-static void
-strm_kafka_request_check_logged(const StrmKafkaRequest *request, StrmFaults *faults)
-{
-	const StrmStream *stream = strm_catalog_stream(&request->exporter.stream);
-	List	   *tables = find_all_inheritors(stream->relid, NoLock, NULL);
-	ListCell   *lc;
-
-	foreach(lc, tables)
-	{
-		if (get_rel_persistence(lfirst_oid(lc)) != RELPERSISTENCE_PERMANENT)
-			strm_faults_add(faults, "table %s is not logged, so that its rows are not in the WAL",
-							strm_catalog_relation_name(lfirst_oid(lc)));
-	}
 }
 
 /* Is it a name that brokers take? */
@@ -188,7 +139,7 @@ strm_kafka_request_check_format(StrmKafkaRequest *request, StrmFaults *faults)
 	if (strcmp(request->format, "avro") == 0)
 	{
 		request->exporter.format = STRM_EXPORT_AVRO;
-		strm_avro_check(request->contract, faults);
+		strm_avro_check(request->source.contract, faults);
 		if (!strm_kafka_config_has_registry(request->cluster))
 			strm_faults_add(faults, "format avro needs the property schema.registry.url of Kafka cluster \"%s\"",
 							request->cluster->name);
@@ -245,7 +196,7 @@ strm_kafka_request_check(StrmKafkaRequest *request)
 	strm_kafka_request_check_format(request, &faults);
 	if (exporter->transactional && request->cluster->embedded)
 		strm_faults_add(&faults, "transactional needs a real broker: the embedded one has no transactions");
-	strm_kafka_request_check_logged(request, &faults);
+	strm_exporter_source_check_logged(&request->source, &faults);
 	strm_kafka_request_raise(request, &faults);
 }
 
@@ -324,16 +275,16 @@ strm_kafka_request_read(FunctionCallInfo fcinfo, StrmKafkaRequest *request)
 	char	   *cluster;
 
 	strm_args_require(fcinfo, 0, "stream");
-	request->relid = PG_GETARG_OID(0);
+	strm_exporter_source_find(PG_GETARG_OID(0), &request->source);
 	strm_kafka_request_source(request);
 	cluster = strm_args_text(fcinfo, 1, "cluster");
 	request->cluster = strm_kafka_request_cluster(cluster);
 	exporter->topic = strm_args_text_or_null(fcinfo, 2);
 	if (exporter->topic == NULL)
-		exporter->topic = get_rel_name(request->relid);
+		exporter->topic = get_rel_name(request->source.relid);
 	exporter->name = strm_args_text_or_null(fcinfo, 3);
 	if (exporter->name == NULL)
-		exporter->name = psprintf("%s_%s", cluster, get_rel_name(request->relid));
+		exporter->name = psprintf("%s_%s", cluster, get_rel_name(request->source.relid));
 	strm_args_check_label(exporter->name, "the name of a Kafka exporter", 1, STRM_KAFKA_NAME_MAX);
 	strm_args_require(fcinfo, 4, "include_existing_events");
 	exporter->include_existing = PG_GETARG_BOOL(4);
@@ -355,7 +306,8 @@ strm_sql_create_kafka_exporter(PG_FUNCTION_ARGS)
 
 	strm_kafka_request_read(fcinfo, request);
 	strm_kafka_request_check_rights(request);
-	strm_kafka_request_hold_source(request);
+	strm_exporter_source_hold(&request->source);
+	strm_kafka_request_source(request);
 	strm_kafka_request_check_name(request);
 	strm_kafka_request_check(request);
 	strm_decoder_require();

@@ -15,6 +15,7 @@
 #include "utils/rel.h"
 
 #include "catalog/cache.h"
+#include "catalog/entity_log.h"
 #include "catalog/registry.h"
 #include "common/uuid.h"
 #include "strm_privacy.h"
@@ -109,8 +110,24 @@ strm_notify_name(const TriggerData *trigger, HeapTuple tuple)
 	if (strcmp(trigger->tg_trigger->tgargs[2], "exporter_id") != 0)
 		return strm_notify_value(trigger, tuple, 2);
 	strm_registry_add_text(&args, strm_notify_value(trigger, tuple, 2));
-	return strm_registry_fetch("SELECT name FROM strm.kafka_exporter WHERE id = $1::uuid", STRM_REGISTRY_ARGS(&args),
-							   &name, &isnull) ? TextDatumGetCString(name) : NULL;
+	return strm_registry_fetch("SELECT name FROM strm.kafka_exporter WHERE id = $1::uuid UNION ALL"
+								" SELECT name FROM strm.batch_exporter WHERE id = $1::uuid", STRM_REGISTRY_ARGS(&args),
+								&name, &isnull) ? TextDatumGetCString(name) : NULL;
+}
+
+/* The messages of an entity that is gone. Ids of all registry tables are uuids. */
+static void
+strm_notify_forget(const TriggerData *trigger, HeapTuple tuple)
+{
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	int			column = SPI_fnumber(desc, trigger->tg_trigger->tgargs[1]);
+	bool		isnull = true;
+	Datum		id = 0;
+
+	if (column > 0 && SPI_gettypeid(desc, column) == UUIDOID)
+		id = SPI_getbinval(tuple, desc, column, &isnull);
+	if (!isnull)
+		strm_entity_log_forget(DatumGetUUIDP(id));
 }
 
 static void
@@ -143,6 +160,7 @@ strm_sql_notify_entity(PG_FUNCTION_ARGS)
 		status = "DROPPED";
 		/* whatever dropped it, a worker may have to do with it */
 		strm_worker_nudge_at_commit();
+		strm_notify_forget(trigger, tuple);
 	}
 
 	initStringInfo(&json);

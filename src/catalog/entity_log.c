@@ -43,6 +43,16 @@ strm_entity_log(const char *entity, const pg_uuid_t *id, int level, int sqlstate
 }
 
 void
+strm_entity_log_state(const char *entity, const pg_uuid_t *id, const char *state, bool fatal, int sqlstate,
+					  const char *message, const char *hint)
+{
+	if (message == NULL)
+		strm_entity_log(entity, id, LOG, 0, psprintf("is now %s", state), NULL);
+	else
+		strm_entity_log(entity, id, fatal ? ERROR : WARNING, sqlstate, message, hint);
+}
+
+void
 strm_entity_log_forget(const pg_uuid_t *id)
 {
 	StrmRegistryArgs args = {0};

@@ -18,6 +18,13 @@
 extern void strm_entity_log(const char *entity, const pg_uuid_t *id, int level, int sqlstate, const char *message,
 							const char *hint);
 
+/*
+ * The same for a state that is new: with an error (message, and perhaps hint) that is what it says, and else the state
+ * alone. fatal: it does not go on by itself.
+ */
+extern void strm_entity_log_state(const char *entity, const pg_uuid_t *id, const char *state, bool fatal, int sqlstate,
+								  const char *message, const char *hint);
+
 /* Those of an entity that is gone. */
 extern void strm_entity_log_forget(const pg_uuid_t *id);
 

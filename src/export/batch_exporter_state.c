@@ -193,9 +193,9 @@ strm_batch_exporter_status_write(const pg_uuid_t *exporter, const StrmBatchExpor
 		return false;
 	}
 	if (DatumGetBool(news))
-		strm_status_row_log("batch_exporter", exporter, strm_batch_exporter_state_name(status->state), fatal,
-							status->sqlstate,
-							fatal || status->state == STRM_BATCH_EXPORTER_RETRYING ? status->message : NULL,
-							status->hint);
+		strm_entity_log_state("batch_exporter", exporter, strm_batch_exporter_state_name(status->state), fatal,
+							  status->sqlstate,
+							  fatal || status->state == STRM_BATCH_EXPORTER_RETRYING ? status->message : NULL,
+							  status->hint);
 	return true;
 }

@@ -36,8 +36,9 @@ strm_erased_concern(const pg_uuid_t *stream)
 	Datum		found;
 	bool		isnull;
 
-	return strm_registry_fetch("SELECT 1 FROM strm.kafka_exporter WHERE stream_id = $1 LIMIT 1", 1, types, args, NULL,
-							   &found, &isnull);
+	return strm_registry_fetch("SELECT 1 FROM strm.kafka_exporter WHERE stream_id = $1 UNION ALL"
+							   " SELECT 1 FROM strm.batch_exporter WHERE stream_id = $1 AND NOT keys LIMIT 1",
+							   1, types, args, NULL, &found, &isnull);
 }
 
 void
@@ -109,7 +110,8 @@ strm_erased_sweep(void)
 		return false;
 	args[0] = LSNGetDatum(strm_erased_horizon());
 	if (strm_registry_execute("DELETE FROM strm.erased_event e WHERE e.lsn <= $1"
-							  " OR NOT EXISTS (SELECT FROM strm.kafka_exporter k WHERE k.stream_id = e.stream_id)",
+							  " OR NOT EXISTS (SELECT FROM strm.kafka_exporter k WHERE k.stream_id = e.stream_id) AND"
+							  "  NOT EXISTS (SELECT FROM strm.batch_exporter b WHERE b.stream_id = e.stream_id)",
 							  1, types, args, NULL) > 0)
 		strm_catalog_move_generation();
 	strm_registry_execute("UPDATE strm.erased_event SET lsn = pg_current_wal_insert_lsn() WHERE lsn IS NULL", 0, NULL,

@@ -201,8 +201,9 @@ strm_exporter_status_write(const pg_uuid_t *exporter, const StrmExporterStatus *
 		return false;
 	}
 	if (DatumGetBool(news))
-		strm_status_row_log("kafka_exporter", exporter, strm_exporter_state_name(status->state), fatal,
-							status->sqlstate, fatal || status->state == STRM_EXPORTER_RETRYING ? status->message : NULL,
-							status->hint);
+		strm_entity_log_state("kafka_exporter", exporter, strm_exporter_state_name(status->state), fatal,
+							  status->sqlstate,
+							  fatal || status->state == STRM_EXPORTER_RETRYING ? status->message : NULL,
+							  status->hint);
 	return true;
 }

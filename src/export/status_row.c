@@ -8,7 +8,6 @@
 #include "utils/builtins.h"
 #include "utils/pg_lsn.h"
 
-#include "catalog/entity_log.h"
 #include "common/errors.h"
 #include "export/status_row.h"
 #include "strm_privacy.h"
@@ -58,14 +57,4 @@ void
 strm_status_row_add_sqlstate(StrmRegistryArgs *args, int sqlstate)
 {
 	strm_registry_add_text(args, sqlstate == 0 ? NULL : unpack_sql_state(sqlstate));
-}
-
-void
-strm_status_row_log(const char *entity, const pg_uuid_t *id, const char *state, bool fatal, int sqlstate,
-					const char *message, const char *hint)
-{
-	if (message == NULL)
-		strm_entity_log(entity, id, LOG, 0, psprintf("is now %s", state), NULL);
-	else
-		strm_entity_log(entity, id, fatal ? ERROR : WARNING, sqlstate, message, hint);
 }

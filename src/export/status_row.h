@@ -1,7 +1,7 @@
 /*
  * status_row.h
- *	  What the rows of exporters' states have in common: their columns as C values, and when a change is a message of
- *	  strm.entity_log.
+ *	  What the rows of exporters' states have in common: their columns as C values, and when a change is a message
+ *	  for strm.entity_log.
  */
 #ifndef STRM_EXPORT_STATUS_ROW_H
 #define STRM_EXPORT_STATUS_ROW_H
@@ -34,12 +34,5 @@ extern void strm_status_row_add_sqlstate(StrmRegistryArgs *args, int sqlstate);
 	" RETURNING state, sqlstate, message)" \
 	" SELECT NOT EXISTS (SELECT FROM old o WHERE o.state = w.state AND (w.message IS NULL OR" \
 	"  o.message IS NOT DISTINCT FROM w.message AND o.sqlstate IS NOT DISTINCT FROM w.sqlstate)) FROM written w"
-
-/*
- * Keeps a state in strm.entity_log: with an error (message, and perhaps hint) that is what it says, and else the state
- * alone. fatal: it does not go on by itself.
- */
-extern void strm_status_row_log(const char *entity, const pg_uuid_t *id, const char *state, bool fatal, int sqlstate,
-								const char *message, const char *hint);
 
 #endif							/* STRM_EXPORT_STATUS_ROW_H */

@@ -413,19 +413,20 @@ strm_protect_rewrite(Oid relid)
 }
 
 /* Exporters of dropped streams and derived streams go with them. */
+#define STRM_OF_DROPPED \
+	" WHERE stream_id IN (SELECT id FROM strm.stream WHERE relation = ANY ($1))" \
+	"  OR derived_stream_id IN (SELECT id FROM strm.derived_stream WHERE relation = ANY ($1)) RETURNING name"
+
+/* Exporters that a statement deletes, which depend on the dropped relations $1. */
 static void
-strm_protect_forget_exporters(Datum dropped)
+strm_protect_forget_exporters(Datum dropped, const char *sql, const char *kind)
 {
 	Oid			type = OIDARRAYOID;
-	StrmRegistryRows *names = strm_registry_select(
-		"DELETE FROM strm.kafka_exporter"
-		" WHERE stream_id IN (SELECT id FROM strm.stream WHERE relation = ANY ($1))"
-		"  OR derived_stream_id IN (SELECT id FROM strm.derived_stream WHERE relation = ANY ($1))"
-		" RETURNING name", 1, &type, &dropped, NULL);
+	StrmRegistryRows *names = strm_registry_select(sql, 1, &type, &dropped, NULL);
 
 	for (uint64 i = 0; i < names->n; i++)
 		ereport(NOTICE,
-				errmsg("Kafka exporter \"%s\" is dropped, too", TextDatumGetCString(names->values[i])));
+				errmsg("%s exporter \"%s\" is dropped, too", kind, TextDatumGetCString(names->values[i])));
 }
 
 void
@@ -449,7 +450,8 @@ strm_protect_forget(List *relids)
 		return;
 
 	dropped = PointerGetDatum(construct_array(registered, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
-	strm_protect_forget_exporters(dropped);
+	strm_protect_forget_exporters(dropped, "DELETE FROM strm.kafka_exporter" STRM_OF_DROPPED, "Kafka");
+	strm_protect_forget_exporters(dropped, "DELETE FROM strm.batch_exporter" STRM_OF_DROPPED, "batch");
 	strm_registry_execute("DELETE FROM strm.derived_stream WHERE relation = ANY ($1)"
 						  " OR stream_id IN (SELECT id FROM strm.stream WHERE relation = ANY ($1))", 1, &type, &dropped,
 						  NULL);

@@ -216,7 +216,7 @@ strm_partition_create_default(Oid relid)
 }
 
 /*
- * Does a Kafka exporter of the stream read existing events, or may it yet? Moved rows look like new ones to it: it
+ * Does an exporter of the stream read existing events, or may it yet? Moved rows look like new ones to it: it
  * would not publish them. It locks the stream's tables before it fixes what it reads; the caller has locked the default
  * partition.
  */
@@ -232,7 +232,12 @@ strm_partition_is_read(Oid relid)
 							   " JOIN strm.kafka_exporter_state x ON x.exporter_id = e.id"
 							   " JOIN strm.stream s ON s.id = e.stream_id"
 							   " WHERE s.relation = $1"
-							   "  AND (x.start_lsn IS NULL OR split_part(x.backfill, ' ', 2) = '0') LIMIT 1",
+							   "  AND (x.start_lsn IS NULL OR split_part(x.backfill, ' ', 2) = '0')"
+							   " UNION ALL SELECT 1 FROM strm.batch_exporter e"
+							   " JOIN strm.batch_exporter_state x ON x.exporter_id = e.id"
+							   " JOIN strm.stream s ON s.id = e.stream_id"
+							   " WHERE s.relation = $1 AND NOT e.keys"
+							   "  AND (x.done_lsn IS NULL OR x.pending_plan IS NOT NULL) LIMIT 1",
 							   STRM_REGISTRY_ARGS(&args), &found, &isnull);
 }
 
@@ -299,7 +304,7 @@ strm_partition_create_window(Oid relid, const Interval *width, StrmWindow window
 		ereport(NOTICE,
 				errmsg("partition \"%s\" of stream \"%s\" is left for later",
 					   strm_partition_label(width, window.start), get_rel_name(relid)),
-				errdetail("The default partition has rows for it, which stay while a Kafka exporter publishes existing events."));
+				errdetail("The default partition has rows for it, which stay while an exporter reads existing events."));
 		return false;
 	}
 	name = strm_partition_create_table(relid, strm_partition_label(width, window.start));

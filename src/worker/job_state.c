@@ -11,6 +11,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
+#include "catalog/entity_log.h"
 #include "catalog/registry.h"
 #include "common/errors.h"
 #include "strm_privacy.h"
@@ -57,12 +58,17 @@ strm_job_state_names(int states)
 	return PointerGetDatum(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
-/* Adds a row to the job's states. The caller holds the lock on the job's row. */
+/*
+ * Adds a row to the job's states, and when the state is another one than before, a message for strm.entity_log. The
+ * caller holds the lock on the job's row.
+ */
 static void
 strm_job_state_note(const pg_uuid_t *job, StrmJobState state, TimestampTz since, const StrmJobProgress *progress,
 					const StrmJobError *error)
 {
 	StrmRegistryArgs args = {0};
+	Datum		news;
+	bool		isnull;
 
 	strm_registry_add(&args, UUIDOID, UUIDPGetDatum(job), false);
 	strm_registry_add_text(&args, state_names[state]);
@@ -74,11 +80,17 @@ strm_job_state_note(const pg_uuid_t *job, StrmJobState state, TimestampTz since,
 	strm_registry_add_text(&args, error ? error->message : NULL);
 	strm_registry_add_text(&args, error ? error->detail : NULL);
 	strm_registry_add_text(&args, error ? error->hint : NULL);
-	(void) strm_registry_execute("INSERT INTO strm.batch_job_state"
-								 " (job_id, number, state, since, row_count, byte_count, rejected_count,"
-								 "  sqlstate, message, detail, hint)"
-								 " SELECT $1, coalesce(max(number), 0) + 1, $2, $3, $4, $5, $6, $7, $8, $9, $10"
-								 " FROM strm.batch_job_state WHERE job_id = $1", STRM_REGISTRY_ARGS(&args));
+	(void) strm_registry_fetch("WITH last AS (SELECT number, state FROM strm.batch_job_state WHERE job_id = $1"
+							   "  ORDER BY number DESC LIMIT 1)"
+							   " INSERT INTO strm.batch_job_state"
+							   " (job_id, number, state, since, row_count, byte_count, rejected_count,"
+							   "  sqlstate, message, detail, hint)"
+							   " SELECT $1, coalesce((SELECT number FROM last), 0) + 1, $2, $3, $4, $5, $6, $7, $8, $9,"
+							   "  $10 RETURNING $2 IS DISTINCT FROM (SELECT state FROM last)",
+							   STRM_REGISTRY_ARGS(&args), &news, &isnull);
+	if (DatumGetBool(news))
+		strm_entity_log_state("batch_job", job, state_names[state], state == STRM_JOB_ERROR,
+							  error ? error->sqlstate : 0, error ? error->message : NULL, error ? error->hint : NULL);
 }
 
 void

@@ -238,7 +238,8 @@ strm_scheduler_forget_old(void)
 								 "       + coalesce((SELECT p.retention FROM strm.batch_job_group g"
 								 "                     JOIN strm.policy p ON p.id = g.policy_id WHERE g.id = j.group_id),"
 								 "                  make_interval(days => $1)) < now()"
-								 " RETURNING j.id)"
+								 " RETURNING j.id), forgotten AS ("
+								 " DELETE FROM strm.entity_message WHERE id IN (SELECT id FROM gone))"
 								 " DELETE FROM strm.batch_job_state WHERE job_id IN (SELECT id FROM gone)",
 								 STRM_REGISTRY_ARGS(&args));
 }

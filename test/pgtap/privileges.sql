@@ -73,6 +73,13 @@ INSERT INTO may_execute VALUES
   ('strm.rebuild_kafka_exporter(text)', 'mas'),
   ('strm.kafka_cluster_progress()', 'masko'),
   ('strm.kafka_exporter_progress()', 'masko'),
+  -- batch exporters
+  ('strm.create_batch_exporter(regclass,text,text,interval,text,boolean,boolean,text,text)', 'mask'),
+  ('strm.alter_batch_exporter(text,text,regrole,interval,text)', 'mask'),
+  ('strm.drop_batch_exporter(text)', 'mask'),
+  ('strm.pause_batch_exporter(text)', 'mask'),
+  ('strm.resume_batch_exporter(text)', 'mask'),
+  ('strm.batch_exporter_origins()', 'masko'),
   -- called from constraints and views with the rights of whoever uses these; each checks for itself
   ('strm.check_ciphertext("any")', 'P'),
   ('strm.consents_to(integer[],integer[])', 'P'),
@@ -110,6 +117,7 @@ INSERT INTO may_select VALUES
   ('strm.batch_job', ''), ('strm.batch_job_group', ''), ('strm.batch_job_intent', ''), ('strm.batch_job_state', ''),
   ('strm.kafka_clusters', 'masko'), ('strm.kafka_exporters', 'masko'),
   ('strm.kafka_cluster', ''), ('strm.kafka_cluster_user', ''), ('strm.kafka_exporter', ''), ('strm.kafka_cluster_slot', ''), ('strm.kafka_exporter_state', ''), ('strm.erased_event', ''),
+  ('strm.batch_exporters', 'masko'), ('strm.entity_log', 'masko'),
   ('strm.batch_exporter', ''), ('strm.batch_exporter_state', ''), ('strm.entity_message', ''), ('strm.entity_message_number_seq', ''), ('strm.inbox', ''),
   ('strm.purpose', ''), ('strm.policy', ''), ('strm.data_contract', ''), ('strm.data_contract_id_seq', ''), ('strm.stream', ''),
   ('strm.derived_stream', ''), ('strm.data_key', ''), ('strm.data_key_tombstone', ''), ('strm.data_subject_link', '');
