@@ -1,6 +1,6 @@
 # pg_dump, pg_restore and pg_dumpall: whatever way a database with streams is taken to a cluster with the same master key,
 # its rows are there byte for byte (encrypted once), derived streams read them, definitions and privileges are kept, and
-# new rows can be inserted, under the keys that were there.
+# new rows can be inserted, under the keys that were there. Exporters do not begin to export from the copy.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -8,7 +8,9 @@ use PostgreSQL::Test::Utils;
 use StrmTest;
 use Test::More;
 
-my $source = strm_node('source');
+my $files = PostgreSQL::Test::Utils::tempdir();
+chmod 0700, $files;
+my $source = strm_node('source', conf => "wal_level = logical\nstrm_privacy.connector_directory = '$files'\n");
 my $key_file = strm_master_key_file($source);
 my $dir = PostgreSQL::Test::Utils::tempdir();
 my $roles = 'CREATE ROLE shop IN ROLE strm_member, strm_approver; CREATE ROLE producer; CREATE ROLE analyst';
@@ -44,6 +46,9 @@ INSERT INTO clicks (strm_consent_levels, session, customer_id, url) VALUES ('{1}
 INSERT INTO "Über ""alles""" (strm_consent_levels, session, customer_id, age) SELECT ARRAY[i % 8], 's' || i, 'c' || i, i FROM generate_series(1, 20) AS i;
 INSERT INTO parted (strm_consent_levels, session, customer_id) SELECT '{1}', 's' || i, 'c' || i % 3 FROM generate_series(1, 20) AS i;
 SELECT strm.delete_data_subjects('c19');});
+$source->safe_psql('shop', q{SELECT strm.create_data_connector('files', 'directory', '{}'), strm.grant_data_connector('files', 'shop');
+SET ROLE shop;
+SELECT strm.create_batch_exporter('"Läden".clicks_1_2', 'files', 'click files', '5 min', 'a/b', compression => 'gzip')});
 
 # Keys of a batch job group: those of a stream that is dropped, whose id the group gets.
 my $group = $source->safe_psql('shop', q{
@@ -60,6 +65,7 @@ my @views = ('clicks_1_2', 'masked', '"up to 7"', 'parted_1');
 my %definitions = (
 	purposes => 'SELECT * FROM strm.purposes', policies => 'SELECT * FROM strm.policies', contracts => 'SELECT * FROM strm.data_contracts',
 	streams => 'SELECT * FROM strm.streams', derived => 'SELECT * FROM strm.derived_streams',
+	connectors => 'SELECT * FROM strm.data_connector', exporters => 'SELECT * FROM strm.batch_exporter',
 	groups => 'SELECT * FROM strm.batch_job_group', 'exported keys' => "SELECT * FROM strm.export_keys('$group'::uuid)",
 	keys => 'SELECT * FROM strm.data_key', tombstones => 'SELECT * FROM strm.data_key_tombstone', subjects => 'SELECT * FROM strm.data_subject_link',
 	relations => q{SELECT oid::regclass, relkind, relowner::regrole, relreplident, reloptions, pg_get_partkeydef(oid), pg_get_expr(relpartbound, oid),
@@ -94,6 +100,8 @@ is(sql($source, 'shop', 'SELECT count(*) FROM clicks'), 62, 'the source has rows
 is(sql($source, 'shop', q{SELECT count(*) FROM clicks_1_2 WHERE age = clicks AND ratio = clicks / 3.0::float8 AND tags = ARRAY['x' || clicks, NULL, ''] AND session = 's' || clicks % 7}), 60,
 	'that derived streams show');
 
+is($source->safe_psql('shop', q{SELECT count(*) > 0 FROM strm.entity_log WHERE name = 'click files'}), 't', 'an exporter has a state');
+
 # What the restored database must be: the same, and alive
 sub is_restored
 {
@@ -119,6 +127,8 @@ SQL
 		"9\n3\n6\n3", "$name: keys of a batch job group can be exported and erased");
 	my ($rc, $out, $err) = $node->psql($database, q{UPDATE "Läden".clicks SET url = 'x'});
 	like($err, qr/rows of stream "clicks" cannot be updated/, "$name: the triggers are in force");
+	is($node->safe_psql($database, q{SELECT name, state, sqlstate, files, next_at, last_error FROM strm.batch_exporters; SELECT count(*) FROM strm.batch_exporter_state; SELECT count(*) FROM strm.entity_log}),
+		"click files|ERROR|55000|0||the exporter belongs to another server or database, of which this one is a copy\n0\n0", "$name: nothing is exported from the copy");
 }
 
 my $same = strm_node('same', key_file => $key_file);
@@ -170,6 +180,11 @@ is_restored($same, $copy, 'custom format, --clean');
 $copy = new_database($source);
 pg_restore_ok($source, $copy, $custom, 'same cluster, one transaction', '--single-transaction');
 is_restored($source, $copy, 'same cluster, one transaction');
+$source->safe_psql($copy, q{SET ROLE shop; SELECT strm.resume_batch_exporter('click files')});
+$source->poll_query_until($copy, q{SELECT state IN ('CREATING', 'RUNNING') FROM strm.batch_exporters}) or die;
+is($source->safe_psql($copy, 'SELECT count(*) FROM strm.batch_exporter WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database())'), 1, 'an exporter is taken over when that is asked for');
+$source->safe_psql($copy, q{SELECT strm.drop_batch_exporter('click files')});
+$source->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_replication_slots WHERE database = '$copy')") or die;
 
 # --- schema and data apart: the triggers are there when the rows come ---
 my $schema = dump_ok('--schema-only', '--schema-only');
