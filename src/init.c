@@ -9,6 +9,7 @@
 #include "catalog/cache.h"
 #include "guard/guard.h"
 #include "guc/guc.h"
+#include "ingest/inbox.h"
 #include "keys/creation_lock.h"
 #include "keys/data_key.h"
 #include "strm_privacy.h"
@@ -25,6 +26,7 @@ _PG_init(void)
 	strm_creation_lock_init();
 	strm_data_key_init();
 	strm_catalog_init();
+	strm_inbox_init();
 	strm_guard_init();
 	strm_worker_init();
 }

@@ -27,4 +27,7 @@
 #define STRM_CIPHERTEXT_CONSTRAINT "strm_ciphertext"
 #define STRM_CIPHERTEXT_COLUMNS 50	/* that one of them looks at; a function takes at most 100 arguments */
 
+/* The table access method of inboxes. */
+#define STRM_INBOX_ACCESS_METHOD "strm_inbox"
+
 #endif							/* STRM_PRIVACY_H */

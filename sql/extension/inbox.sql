@@ -11,3 +11,11 @@ SELECT pg_catalog.pg_extension_config_dump('strm.inbox', '');
 CREATE TRIGGER invalidate_cache AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON strm.inbox
   FOR EACH STATEMENT EXECUTE FUNCTION strm.invalidate_cache();
 ALTER TABLE strm.inbox ENABLE ALWAYS TRIGGER invalidate_cache;
+
+-- A table of this access method that is no stream's inbox takes no rows.
+CREATE FUNCTION strm.inbox_handler(internal) RETURNS table_am_handler
+  LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'strm_sql_inbox_handler';
+REVOKE ALL ON FUNCTION strm.inbox_handler(internal) FROM PUBLIC;
+COMMENT ON FUNCTION strm.inbox_handler(internal) IS 'Table access method of inboxes: called by the server';
+CREATE ACCESS METHOD strm_inbox TYPE TABLE HANDLER strm.inbox_handler;
+COMMENT ON ACCESS METHOD strm_inbox IS 'Inboxes of streams: rows are checked against the data contract and sealed on INSERT and COPY';

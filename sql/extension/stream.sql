@@ -35,11 +35,11 @@ COMMENT ON FUNCTION strm.check_ciphertext(VARIADIC "any") IS 'CHECK constraint o
 
 CREATE FUNCTION strm.create_stream(name text, contract text, policy text DEFAULT NULL,
     key_rotation interval DEFAULT '24 hours', schema regnamespace DEFAULT pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace,
-    partition_by interval DEFAULT NULL, index_key_link boolean DEFAULT true) RETURNS regclass
+    partition_by interval DEFAULT NULL, ingest text DEFAULT 'direct', index_key_link boolean DEFAULT true) RETURNS regclass
   LANGUAGE c AS 'MODULE_PATHNAME', 'strm_sql_create_stream';
-REVOKE ALL ON FUNCTION strm.create_stream(text, text, text, interval, regnamespace, interval, boolean) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION strm.create_stream(text, text, text, interval, regnamespace, interval, boolean) TO strm_member, strm_approver, strm_admin;
-COMMENT ON FUNCTION strm.create_stream(text, text, text, interval, regnamespace, interval, boolean) IS 'Creates a table whose rows are encrypted on INSERT as the ACTIVE data contract (handle/name/version) says. key_rotation: how long one data key serves one key field value, from its first use. policy: name or id of an active policy, NULL the default. partition_by: range partitions of strm_timestamp of this width, see strm.create_partitions(); NULL: one table. index_key_link: index the key link, which finds a data subject''s rows. Needs CREATE on the schema. Errors: 22023 with every fault of the call';
+REVOKE ALL ON FUNCTION strm.create_stream(text, text, text, interval, regnamespace, interval, text, boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION strm.create_stream(text, text, text, interval, regnamespace, interval, text, boolean) TO strm_member, strm_approver, strm_admin;
+COMMENT ON FUNCTION strm.create_stream(text, text, text, interval, regnamespace, interval, text, boolean) IS 'Creates a table whose rows are encrypted on INSERT as the ACTIVE data contract (handle/name/version) says. key_rotation: how long one data key serves one key field value, from its first use. policy: name or id of an active policy, NULL the default. partition_by: range partitions of strm_timestamp of this width, see strm.create_partitions(); NULL: one table. ingest: direct, or queued: with a table <name>_inbox, too, whose rows a background worker moves into the stream. index_key_link: index the key link, which finds a data subject''s rows. Needs CREATE on the schema. Errors: 22023 with every fault of the call';
 
 CREATE FUNCTION strm.create_partitions(stream regclass, ahead int4 DEFAULT 4) RETURNS int4
   LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'strm_sql_create_partitions';

@@ -25,6 +25,7 @@
 #include "catalog/registry.h"
 #include "common/errors.h"
 #include "common/uuid.h"
+#include "ingest/inbox_table.h"
 #include "ingest/partition.h"
 #include "ingest/stream.h"
 #include "keys/creation_lock.h"
@@ -136,6 +137,27 @@ strm_create_stream_check_name(const StrmStreamOptions *options, Oid schema, Strm
 		strm_faults_add(faults, "Streams cannot be in schema \"%s\".", options->schema);
 }
 
+/* Is there to be an inbox, too? Notes when its name cannot be. */
+static bool
+strm_create_stream_queued(const StrmStreamOptions *options, Oid schema, const char *ingest, StrmFaults *faults)
+{
+	char	   *inbox = strm_inbox_table_name(options->name);
+
+	if (strcmp(ingest, "direct") == 0)
+		return false;
+	if (strcmp(ingest, "queued") != 0)
+	{
+		strm_faults_add(faults, "ingest must be direct or queued.");
+		return false;
+	}
+	if (strlen(inbox) >= NAMEDATALEN)
+		strm_faults_add(faults, "The name must have at most %d bytes, as that of the inbox is longer.",
+						(int) (NAMEDATALEN - 1 - (strlen(inbox) - strlen(options->name))));
+	else if (OidIsValid(get_relname_relid(inbox, schema)))
+		strm_faults_add(faults, "Relation \"%s\" exists already.", inbox);
+	return true;
+}
+
 /* Writes the registry row of a new stream. */
 static void
 strm_create_stream_register(const StrmStreamOptions *options, Oid relid, int contract_id, Datum policy_id,
@@ -156,8 +178,8 @@ strm_create_stream_register(const StrmStreamOptions *options, Oid relid, int con
 }
 
 /*
- * strm.create_stream(name, contract, policy, key_rotation, schema, partition_by, index_key_link). The DDL runs as the
- * caller, who becomes the table's owner.
+ * strm.create_stream(name, contract, policy, key_rotation, schema, partition_by, ingest, index_key_link). The DDL runs
+ * as the caller, who becomes the table's owner.
  */
 Datum
 strm_sql_create_stream(PG_FUNCTION_ARGS)
@@ -167,6 +189,7 @@ strm_sql_create_stream(PG_FUNCTION_ARGS)
 	StrmFaults	faults;
 	Datum		policy_id;
 	bool		policy_null;
+	bool		queued;
 	Oid			schema;
 	Oid			relid;
 
@@ -174,7 +197,8 @@ strm_sql_create_stream(PG_FUNCTION_ARGS)
 	strm_args_require(fcinfo, 0, "name");
 	strm_args_require(fcinfo, 1, "contract");
 	strm_args_require(fcinfo, 3, "key_rotation");
-	strm_args_require(fcinfo, 6, "index_key_link");
+	strm_args_require(fcinfo, 6, "ingest");
+	strm_args_require(fcinfo, 7, "index_key_link");
 	if (PG_ARGISNULL(4))
 		ereport(ERROR,
 				errcode(STRM_ERR_ARGUMENT),
@@ -184,7 +208,7 @@ strm_sql_create_stream(PG_FUNCTION_ARGS)
 	options.name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	options.schema = get_namespace_name(schema);
 	options.partitioned = !PG_ARGISNULL(5);
-	options.index_key_link = PG_GETARG_BOOL(6);
+	options.index_key_link = PG_GETARG_BOOL(7);
 	if (options.schema == NULL)
 		ereport(ERROR, errcode(ERRCODE_UNDEFINED_SCHEMA), errmsg("schema with OID %u does not exist", schema));
 
@@ -195,6 +219,7 @@ strm_sql_create_stream(PG_FUNCTION_ARGS)
 	strm_create_stream_check_rotation(PG_GETARG_INTERVAL_P(3), &faults);
 	if (options.partitioned)
 		strm_partition_check_width(PG_GETARG_INTERVAL_P(5), &faults);
+	queued = strm_create_stream_queued(&options, schema, text_to_cstring(PG_GETARG_TEXT_PP(6)), &faults);
 	strm_faults_raise(&faults, STRM_ERR_ARGUMENT, psprintf("stream \"%s\" cannot be created", options.name), NULL);
 
 	options.id = strm_uuid_new();
@@ -208,6 +233,8 @@ strm_sql_create_stream(PG_FUNCTION_ARGS)
 		strm_partition_create_default(relid);
 		strm_partition_create(relid, PG_GETARG_INTERVAL_P(5), STRM_PARTITIONS_AHEAD);
 	}
+	if (queued)
+		strm_inbox_table_create(&options, contract);
 	SPI_finish();
 	PG_RETURN_OID(relid);
 }

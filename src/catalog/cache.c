@@ -38,6 +38,7 @@ static const char *const table_names[STRM_NTABLES] = {
 	[STRM_TABLE_DATA_SUBJECT_LINK] = "data_subject_link",
 	[STRM_TABLE_DERIVED_STREAM] = "derived_stream",
 	[STRM_TABLE_ERASED_EVENT] = "erased_event",
+	[STRM_TABLE_INBOX] = "inbox",
 	[STRM_TABLE_KAFKA_CLUSTER] = "kafka_cluster",
 	[STRM_TABLE_KAFKA_EXPORTER] = "kafka_exporter",
 	[STRM_TABLE_POLICY] = "policy",
@@ -56,6 +57,8 @@ static const char *const index_names[STRM_NINDEXES] = {
 	[STRM_INDEX_DERIVED_STREAM] = "derived_stream_pkey",
 	[STRM_INDEX_DERIVED_STREAM_RELID] = "derived_stream_relid_key",
 	[STRM_INDEX_ERASED_EVENT] = "erased_event_pkey",
+	[STRM_INDEX_INBOX] = "inbox_pkey",
+	[STRM_INDEX_INBOX_RELID] = "inbox_relid_key",
 	[STRM_INDEX_POLICY] = "policy_pkey",
 	[STRM_INDEX_PURPOSE] = "purpose_pkey",
 	[STRM_INDEX_STREAM] = "stream_pkey",
@@ -201,7 +204,7 @@ strm_catalog_complete(void)
 	Oid			schema = get_namespace_oid(STRM_SCHEMA_NAME, true);
 
 	return OidIsValid(schema) && OidIsValid(get_relname_relid(table_names[STRM_TABLE_STREAM], schema)) &&
-		strm_catalog_exists();
+		OidIsValid(get_relname_relid(table_names[STRM_TABLE_INBOX], schema)) && strm_catalog_exists();
 }
 
 /*

@@ -14,6 +14,7 @@ typedef enum StrmTable
 	STRM_TABLE_DATA_SUBJECT_LINK,
 	STRM_TABLE_DERIVED_STREAM,
 	STRM_TABLE_ERASED_EVENT,
+	STRM_TABLE_INBOX,
 	STRM_TABLE_KAFKA_CLUSTER,
 	STRM_TABLE_KAFKA_EXPORTER,
 	STRM_TABLE_POLICY,
@@ -34,6 +35,8 @@ typedef enum StrmIndex
 	STRM_INDEX_DERIVED_STREAM,	/* id */
 	STRM_INDEX_DERIVED_STREAM_RELID,	/* relation */
 	STRM_INDEX_ERASED_EVENT,	/* key_link, nonce */
+	STRM_INDEX_INBOX,			/* stream_id */
+	STRM_INDEX_INBOX_RELID,		/* relation */
 	STRM_INDEX_POLICY,			/* id */
 	STRM_INDEX_PURPOSE,			/* level */
 	STRM_INDEX_STREAM,			/* id */
@@ -61,15 +64,15 @@ extern char *strm_catalog_relation_name(Oid relid);
 extern bool strm_catalog_exists(void);
 
 /*
- * The same, and its table of streams is there, too: not while CREATE EXTENSION is at work, or DROP EXTENSION nearly
- * done.
+ * The same, and its tables of streams and inboxes are there, too: not while CREATE EXTENSION is at work, or DROP
+ * EXTENSION nearly done.
  */
 extern bool strm_catalog_complete(void);
 
 /*
- * A number that changes whenever a row of data_contract, stream, derived_stream, policy, purpose, data_key_tombstone,
- * kafka_cluster, kafka_exporter or batch_exporter may have changed. Read it before the rows, keep it beside what was
- * built from them, and build anew when it differs.
+ * A number that changes whenever a row of data_contract, stream, derived_stream, inbox, policy, purpose,
+ * data_key_tombstone, kafka_cluster, kafka_exporter or batch_exporter may have changed. Read it before the rows,
+ * keep it beside what was built from them, and build anew when it differs.
  */
 extern uint64 strm_catalog_generation(void);
 

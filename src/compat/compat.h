@@ -75,6 +75,13 @@ extern int	no_such_variable
 #define strm_buffile_read(file, data, size) BufFileReadMaybeEOF(file, data, size, true)
 #endif
 
+/* 16 tells which indexes an update concerns. */
+#if PG_VERSION_NUM < 160000
+#define StrmUpdateIndexes bool
+#else
+#define StrmUpdateIndexes TU_UpdateIndexes
+#endif
+
 /* 16 did the same to the privilege checks. */
 #if PG_VERSION_NUM < 160000
 #define strm_schema_aclcheck(schema, roleid, mode) pg_namespace_aclcheck(schema, roleid, mode)

@@ -12,7 +12,9 @@
 enum
 {
 	KDF_SIV_KEY = 1,
-	KDF_SEAL_KEY = 2
+	KDF_SEAL_KEY = 2,
+	KDF_ROW_KEY = 3,
+	KDF_LANE_KEY = 4
 };
 
 _Static_assert(STRM_ROOT_SIZE == crypto_kdf_KEYBYTES, "root size");
@@ -31,5 +33,14 @@ StrmCryptoStatus
 strm_kdf_seal_key(const uint8_t root[STRM_ROOT_SIZE], uint8_t out[STRM_CMAC_KEY_SIZE])
 {
 	return crypto_kdf_derive_from_key(out, STRM_CMAC_KEY_SIZE, KDF_SEAL_KEY, KDF_CONTEXT, root) == 0 ?
+		STRM_CRYPTO_OK : STRM_CRYPTO_FAILED;
+}
+
+/* The keys of an inbox. */
+StrmCryptoStatus
+strm_kdf_inbox_keys(const uint8_t root[STRM_ROOT_SIZE], uint8_t row_key[32], uint8_t lane_key[16])
+{
+	return crypto_kdf_derive_from_key(row_key, 32, KDF_ROW_KEY, KDF_CONTEXT, root) == 0 &&
+		crypto_kdf_derive_from_key(lane_key, 16, KDF_LANE_KEY, KDF_CONTEXT, root) == 0 ?
 		STRM_CRYPTO_OK : STRM_CRYPTO_FAILED;
 }

@@ -34,6 +34,7 @@
 #include "common/uuid.h"
 #include "guard/definition.h"
 #include "guard/guard.h"
+#include "guard/inbox.h"
 #include "strm_privacy.h"
 #include "transform/layout.h"
 
@@ -440,6 +441,7 @@ strm_protect_forget(List *relids)
 	ListCell   *lc;
 	Datum		dropped;
 
+	strm_guard_inbox_dropped(relids);
 	foreach(lc, relids)
 	{
 		if (strm_protect_registered(streams, lfirst_oid(lc)) ||

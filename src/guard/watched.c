@@ -3,9 +3,9 @@
  *	  The names by which a statement may reach a stream, known without reading a catalog.
  *
  *	  When an error is logged the transaction is aborted and no catalog can be read, so each session keeps these names:
- *	  streams, their partitions and parents, views over them, functions whose body names any of these, tables and views
- *	  with a trigger that calls such a function, and the schema strm itself. Read at the first name lookup of a session
- *	  and again after a change; until then a text counts as naming a stream (strm_watched_current).
+ *	  streams, their inboxes, partitions and parents, views over them, functions whose body names any of these, tables
+ *	  and views with a trigger that calls such a function, and the schema strm itself. Read at the first name lookup of
+ *	  a session and again after a change; until then a text counts as naming a stream (strm_watched_current).
  *
  *	  A stream reached in another way (a name put together at run time) is noticed by the executor's hook, see
  *	  log_redaction.c.
@@ -116,26 +116,26 @@ strm_watched_add_relation(Oid relid, List **worklist)
 	*worklist = lappend_oid(*worklist, relid);
 }
 
-/* Adds the tables of strm.stream. */
+/* Adds the tables of strm.stream or strm.inbox. */
 static void
-strm_watched_add_streams(List **worklist)
+strm_watched_add_registered(StrmTable which, List **worklist)
 {
-	Oid			registry = strm_catalog_table(STRM_TABLE_STREAM);
+	Oid			registry = strm_catalog_table(which);
 	AttrNumber	attnum = get_attnum(registry, "relation");
-	Relation	streams = table_open(registry, AccessShareLock);
-	SysScanDesc scan = systable_beginscan(streams, InvalidOid, false, NULL, 0, NULL);
+	Relation	rows = table_open(registry, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(rows, InvalidOid, false, NULL, 0, NULL);
 	HeapTuple	tuple;
 
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		bool		isnull;
-		Datum		relid = heap_getattr(tuple, attnum, RelationGetDescr(streams), &isnull);
+		Datum		relid = heap_getattr(tuple, attnum, RelationGetDescr(rows), &isnull);
 
 		if (!isnull)
 			strm_watched_add_relation(DatumGetObjectId(relid), worklist);
 	}
 	systable_endscan(scan);
-	table_close(streams, AccessShareLock);
+	table_close(rows, AccessShareLock);
 }
 
 /* The relation that a rule belongs to. */
@@ -325,10 +325,12 @@ strm_watched_load(void)
 	{
 		/* An OID lookup may move the generation, so it comes first. */
 		(void) strm_catalog_table(STRM_TABLE_STREAM);
+		(void) strm_catalog_table(STRM_TABLE_INBOX);
 		watched.generation = strm_catalog_generation();
 		strm_watched_add_name(STRM_SCHEMA_NAME);
 		strm_watched_add_name("ingest");
-		strm_watched_add_streams(&worklist);
+		strm_watched_add_registered(STRM_TABLE_STREAM, &worklist);
+		strm_watched_add_registered(STRM_TABLE_INBOX, &worklist);
 		strm_watched_follow(worklist);
 		for (int i = 0; i < STRM_WATCHED_ROUNDS && strm_watched_add_functions(&functions); i++)
 		{

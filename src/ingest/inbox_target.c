@@ -1,0 +1,340 @@
+/*
+ * inbox_target.c
+ *	  What inserting into an inbox needs to know: its stream, its key, where its columns are; and making the stored row
+ *	  of a producer's.
+ *
+ *	  One target per table and backend. It is made anew when the catalog's generation moved or the table changed (the
+ *	  callback only marks), at the begin of a call of the access method, never within one: what reads values may process
+ *	  invalidations.
+ *
+ *	  The executor evaluates what is defined at a table (triggers, constraints, policies) before the access method gets
+ *	  a row. An inbox with anything of that sort takes no rows: the guard refuses to define it, and this file is the
+ *	  second line, for whoever switched the guard off.
+ *
+ *	  A row that arrives sealed was queued before (a data-only restore). As in a stream, it is stored unchanged if the
+ *	  inserter owns the table and it is authentic; a restore loads tables before the extension's own, so one that is not
+ *	  registered yet takes it unchecked: opening checks every row.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_trigger.h"
+#include "commands/trigger.h"
+#include "miscadmin.h"
+#include "rewrite/prs2lock.h"
+#include "utils/acl.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/relcache.h"
+#include "utils/timestamp.h"
+
+#include "catalog/cache.h"
+#include "catalog/inbox.h"
+#include "common/errors.h"
+#include "contract/consent.h"
+#include "ingest/inbox.h"
+#include "ingest/inbox_columns.h"
+#include "ingest/inbox_row.h"
+#include "ingest/inbox_target.h"
+#include "keys/inbox_key.h"
+#include "strm_privacy.h"
+
+struct StrmInboxTarget
+{
+	Oid			relid;			/* hash key */
+	bool		valid;
+	uint64		generation;
+	MemoryContext cxt;			/* owns what follows */
+	MemoryContext row_cxt;		/* child of cxt */
+	StrmStream *stream;			/* NULL when it is not registered; as long as the generation stands */
+	StrmInboxColumns *columns;
+	StrmInboxKey *key;
+	StrmRowSeal *seal;
+	TimestampTz started;		/* start of the transaction ... */
+	TimestampTz timestamp;		/* ... in whole milliseconds */
+	Datum	   *values;			/* of the row to be stored */
+	bool	   *nulls;
+	TupleTableSlot **slots;		/* STRM_INBOX_BATCH of them, or NULL */
+};
+
+static HTAB *targets = NULL;
+
+/* The table changed: only marks. InvalidOid: any table. */
+static void
+strm_inbox_target_changed(Datum arg, Oid relid)
+{
+	StrmInboxTarget *target;
+
+	if (targets == NULL)
+		return;
+	if (OidIsValid(relid))
+	{
+		target = hash_search(targets, &relid, HASH_FIND, NULL);
+		if (target != NULL)
+			target->valid = false;
+	}
+	else
+	{
+		HASH_SEQ_STATUS all;
+
+		hash_seq_init(&all, targets);
+		while ((target = hash_seq_search(&all)) != NULL)
+			target->valid = false;
+	}
+}
+
+void
+strm_inbox_target_init(void)
+{
+	CacheRegisterRelcacheCallback(strm_inbox_target_changed, (Datum) 0);
+}
+
+/* Notes what at the table could see rows before they are sealed, or keep them from being moved. */
+static void
+strm_inbox_target_check_table(Relation rel, StrmFaults *faults)
+{
+	TupleConstr *constraints = RelationGetDescr(rel)->constr;
+
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+	{
+		const Trigger *trigger = &rel->trigdesc->triggers[i];
+
+		if (TRIGGER_FOR_ROW(trigger->tgtype) || trigger->tgnewtable != NULL || trigger->tgoldtable != NULL)
+			strm_faults_add(faults, "It has the trigger \"%s\".", trigger->tgname);
+	}
+	for (int i = 0; rel->rd_rules != NULL && i < rel->rd_rules->numLocks; i++)
+		strm_faults_add(faults, "It has a rule.");
+	if (constraints != NULL && constraints->num_check > 0)
+		strm_faults_add(faults, "It has the constraint \"%s\".", constraints->check[0].ccname);
+	if (constraints != NULL && constraints->has_generated_stored)
+		strm_faults_add(faults, "It has a generated column.");
+	if (rel->rd_rel->relhasindex && RelationGetIndexList(rel) != NIL)
+		strm_faults_add(faults, "It has an index.");
+	if (rel->rd_rel->relrowsecurity)
+		strm_faults_add(faults, "It has row-level security.");
+	if (rel->rd_rel->relispartition)
+		strm_faults_add(faults, "It is a partition.");
+	if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
+		strm_faults_add(faults, "It is not logged.");
+}
+
+/* Raises when the table is no inbox as strm.create_stream() makes it. */
+static void
+strm_inbox_target_check(const StrmInboxTarget *target, Relation rel)
+{
+	StrmFaults	faults;
+
+	strm_faults_init(&faults);
+	strm_inbox_target_check_table(rel, &faults);
+	strm_faults_raise(&faults, STRM_ERR_STATE,
+					  psprintf("rows cannot be queued in table \"%s\"", RelationGetRelationName(rel)),
+					  "What is defined at an inbox could see rows before they are sealed. Define it at the stream.");
+}
+
+/* Reads what there is to know. The generation was taken before. */
+static void
+strm_inbox_target_resolve(StrmInboxTarget *target, Relation rel)
+{
+	StrmInbox  *inbox = strm_catalog_inbox_of(target->relid);
+	int			natts = RelationGetDescr(rel)->natts;
+
+	target->stream = inbox == NULL ? NULL : strm_catalog_stream(&inbox->stream);
+	strm_inbox_target_check(target, rel);
+	target->columns = strm_inbox_columns_find(target->stream, RelationGetDescr(rel));
+	target->values = palloc(natts * sizeof(Datum));
+	target->nulls = palloc(natts * sizeof(bool));
+	target->started = 0;
+	target->slots = NULL;
+	target->key = NULL;
+	target->seal = NULL;
+	if (target->stream == NULL)
+		return;
+	target->key = strm_inbox_key_get(&inbox->stream, inbox->key);
+	target->seal = strm_inbox_key_seal(target->key);
+}
+
+StrmInboxTarget *
+strm_inbox_target(Relation rel)
+{
+	Oid			relid = RelationGetRelid(rel);
+	HASHCTL		ctl = {.keysize = sizeof(Oid), .entrysize = sizeof(StrmInboxTarget), .hcxt = CacheMemoryContext};
+	StrmInboxTarget *target;
+	MemoryContext old;
+	bool		found;
+
+	if (targets == NULL)
+		targets = hash_create("strm_privacy inbox targets", 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	target = hash_search(targets, &relid, HASH_ENTER, &found);
+	if (found && target->valid && target->generation == strm_catalog_generation())
+		return target;
+
+	if (!found)
+		target->cxt = target->row_cxt = NULL;
+	if (target->cxt != NULL)
+		MemoryContextDelete(target->cxt);
+	target->cxt = NULL;
+	target->cxt = AllocSetContextCreate(CacheMemoryContext, "strm_privacy inbox target", ALLOCSET_SMALL_SIZES);
+	target->row_cxt = AllocSetContextCreate(target->cxt, "strm_privacy inbox rows", ALLOCSET_DEFAULT_SIZES);
+	/* first, because resolving may take note of changes: then the next call resolves again */
+	target->valid = true;
+	target->generation = strm_catalog_generation();
+	old = MemoryContextSwitchTo(target->cxt);
+	PG_TRY();
+	{
+		strm_inbox_target_resolve(target, rel);
+	}
+	PG_CATCH();
+	{
+		target->valid = false;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	return target;
+}
+
+MemoryContext
+strm_inbox_target_context(StrmInboxTarget *target)
+{
+	return target->row_cxt;
+}
+
+TupleTableSlot **
+strm_inbox_target_slots(StrmInboxTarget *target, Relation rel)
+{
+	TupleTableSlot **slots;
+	TupleDesc	desc;
+	MemoryContext old;
+
+	if (target->slots != NULL)
+		return target->slots;
+	old = MemoryContextSwitchTo(target->cxt);
+	/* a copy of the descriptor is not counted: slots outlive the transaction */
+	desc = CreateTupleDescCopy(RelationGetDescr(rel));
+	slots = palloc(STRM_INBOX_BATCH * sizeof(TupleTableSlot *));
+	for (int i = 0; i < STRM_INBOX_BATCH; i++)
+		slots[i] = MakeSingleTupleTableSlot(desc, &TTSOpsHeapTuple);
+	target->slots = slots;
+	MemoryContextSwitchTo(old);
+	return slots;
+}
+
+/* Only the inbox's own columns may be set in a row that is sealed. */
+static void
+strm_inbox_target_check_sealed(StrmInboxTarget *target, Relation rel, const Datum *values, const bool *nulls)
+{
+	const StrmInboxColumns *columns = target->columns;
+	bytea	   *sealed = DatumGetByteaPP(values[columns->sealed]);
+	Size		size = VARSIZE_ANY_EXHDR(sealed);
+	uint8		ad[STRM_INBOX_AD_SIZE];
+	bool		authentic = !nulls[columns->queued_at] && !nulls[columns->sequence] && !nulls[columns->lane];
+
+	if (!object_ownercheck_relation(RelationGetRelid(rel), GetUserId()))
+		strm_ereport_private(errcode(STRM_ERR_PRIVILEGE),
+							 errmsg("only the owner of an inbox may insert rows that are sealed already"),
+							 errhint("Leave the column \"%s\" out.", STRM_INBOX_SEALED));
+	for (int i = 0; i < RelationGetDescr(rel)->natts; i++)
+	{
+		if (!nulls[i] && !strm_inbox_columns_own(columns, i))
+			strm_ereport_private(errcode(STRM_ERR_ARGUMENT),
+								 errmsg("a row that is sealed already has no other values"),
+								 errhint("Leave the column \"%s\" out to queue a new row.", STRM_INBOX_SEALED));
+	}
+	if (authentic && target->stream != NULL)
+	{
+		strm_inbox_columns_ad(columns, values, ad);
+		authentic = size >= STRM_ROW_SEAL_OVERHEAD &&
+			strm_row_open(strm_inbox_key_opener(target->key), ad, sizeof(ad), (uint8 *) VARDATA_ANY(sealed), size,
+						  palloc(size - STRM_ROW_SEAL_OVERHEAD)) == STRM_CRYPTO_OK;
+	}
+	if (!authentic)
+		strm_ereport_private(errcode(STRM_ERR_FORGED),
+							 errmsg("a queued row is not authentic"),
+							 errhint("Leave the column \"%s\" out to queue a new row.", STRM_INBOX_SEALED));
+}
+
+/* In whole milliseconds, rounded as a stream's timestamptz(3) is. */
+static TimestampTz
+strm_inbox_target_timestamp(StrmInboxTarget *target)
+{
+	TimestampTz started = GetCurrentTransactionStartTimestamp();
+
+	if (target->started != started)
+	{
+		target->started = started;
+		target->timestamp = (started + 500) / 1000 * 1000;
+	}
+	return target->timestamp;
+}
+
+/* Checks and seals a producer's row: into target's values and nulls. */
+static void
+strm_inbox_target_seal(StrmInboxTarget *target, int natts, const Datum *values, const bool *nulls)
+{
+	const StrmContract *contract = target->stream->contract;
+	const StrmInboxColumns *columns = target->columns;
+	StrmPlain  *plains = strm_check_row(contract, columns->fields, values, nulls);
+	const StrmPlain *key_value = &plains[contract->key_field];
+	ArrayType  *consent_levels = strm_consent_normalize(
+		nulls[columns->consent_levels] ? NULL : DatumGetArrayTypeP(values[columns->consent_levels]));
+	uint64		hash = strm_inbox_key_hash(target->key, key_value->text[0], key_value->size[0]);
+	StringInfoData row;
+	uint8		ad[STRM_INBOX_AD_SIZE];
+	int			body;
+
+	memset(target->nulls, true, natts * sizeof(bool));
+	target->values[columns->queued_at] = TimestampTzGetDatum(strm_inbox_target_timestamp(target));
+	target->values[columns->sequence] = values[columns->sequence];
+	target->values[columns->lane] = Int16GetDatum((int16) (hash % STRM_INBOX_LANES));
+	strm_inbox_columns_ad(columns, target->values, ad);
+
+	initStringInfo(&row);
+	row.len = VARHDRSZ + STRM_ROW_SEAL_HEADER;
+	strm_inbox_row_write(contract, columns->fields, values, nulls, plains, consent_levels, &row);
+	enlargeStringInfo(&row, STRM_ROW_SEAL_TAG);
+	body = row.len - VARHDRSZ - STRM_ROW_SEAL_HEADER;
+	if (strm_row_seal(target->seal, ad, sizeof(ad), (uint8 *) row.data + VARHDRSZ, body) != STRM_CRYPTO_OK)
+		ereport(ERROR, errcode(STRM_ERR_INTERNAL), errmsg("could not seal a row"));
+	SET_VARSIZE(row.data, row.len + STRM_ROW_SEAL_TAG);
+	target->values[columns->sealed] = PointerGetDatum(row.data);
+	target->nulls[columns->queued_at] = target->nulls[columns->sequence] = target->nulls[columns->lane] =
+		target->nulls[columns->sealed] = false;
+}
+
+HeapTuple
+strm_inbox_target_form(StrmInboxTarget *target, Relation rel, TupleTableSlot *slot)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	HeapTuple	tuple;
+
+	slot_getallattrs(slot);
+	if (slot->tts_isnull[target->columns->sequence])
+		ereport(ERROR, errcode(STRM_ERR_REQUIRED), errmsg("column \"%s\" must not be null", STRM_INBOX_SEQUENCE));
+	if (!slot->tts_isnull[target->columns->sealed])
+	{
+		strm_inbox_target_check_sealed(target, rel, slot->tts_values, slot->tts_isnull);
+		memcpy(target->values, slot->tts_values, desc->natts * sizeof(Datum));
+		memcpy(target->nulls, slot->tts_isnull, desc->natts * sizeof(bool));
+	}
+	else
+	{
+		if (target->stream == NULL)
+			ereport(ERROR,
+					errcode(STRM_ERR_STATE),
+					errmsg("table \"%s\" is not registered as an inbox", RelationGetRelationName(rel)),
+					errhint("Inboxes are made by strm.create_stream(). If it was restored from a dump, restore the "
+							"tables of schema strm, too."));
+		if (target->stream->contract->state != STRM_CONTRACT_ACTIVE)
+			ereport(ERROR,
+					errcode(STRM_ERR_STATE),
+					errmsg("data contract \"%s\" is not active", strm_contract_ref(target->stream->contract)),
+					errhint("Use strm.activate_data_contract()."));
+		strm_inbox_target_seal(target, desc->natts, slot->tts_values, slot->tts_isnull);
+	}
+	tuple = heap_form_tuple(desc, target->values, target->nulls);
+	tuple->t_tableOid = RelationGetRelid(rel);
+	return tuple;
+}
