@@ -107,7 +107,7 @@ CREATE VIEW strm.batch_exporters AS
          t.since, CASE WHEN o.ours AND NOT e.paused AND t.state <> 'ERROR' THEN t.next_at END AS next_at, t.last_file, t.last_file_at,
          COALESCE(t.files, 0) AS files, COALESCE(t.rows, 0) AS rows, COALESCE(t.bytes, 0) AS bytes, COALESCE(t.withheld, 0) AS withheld,
          COALESCE(t.filtered, 0) AS filtered, COALESCE(t.failed, 0) AS errors,
-         CASE WHEN o.ours AND t.done_lsn IS NOT NULL THEN GREATEST(pg_catalog.pg_wal_lsn_diff(w.lsn, t.done_lsn), 0) END::bigint AS lag_bytes,
+         CASE WHEN o.ours AND t.done_lsn > '0/0' THEN GREATEST(pg_catalog.pg_wal_lsn_diff(w.lsn, t.done_lsn), 0) END::bigint AS lag_bytes,
          CASE WHEN o.ours AND t.done_at IS NOT NULL THEN GREATEST(EXTRACT(epoch FROM pg_catalog.clock_timestamp() - t.done_at), 0) END::float8 AS lag_seconds,
          COALESCE(t.tries, 0) AS tries, CASE WHEN o.ours THEN t.sqlstate ELSE '55000' END AS sqlstate, m.last_error, m.hint, e.created_at
     FROM strm.batch_exporter e

@@ -42,13 +42,13 @@ CREATE FUNCTION strm.alter_data_connector(name text, location jsonb DEFAULT NULL
   LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'strm_sql_alter_data_connector';
 REVOKE ALL ON FUNCTION strm.alter_data_connector(text, jsonb, jsonb) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION strm.alter_data_connector(text, jsonb, jsonb) TO strm_member, strm_approver, strm_admin;
-COMMENT ON FUNCTION strm.alter_data_connector(text, jsonb, jsonb) IS 'Replaces the location, the credentials or both of a data connector; NULL leaves them, credentials ''{}'' takes them away. Credentials that are left are not sent to a new URL: they must be given again with it. For its owner and strm_admin. Errors: 42704, 42501, 22023';
+COMMENT ON FUNCTION strm.alter_data_connector(text, jsonb, jsonb) IS 'Replaces the location, the credentials or both of a data connector; NULL leaves them, credentials ''{}'' takes them away. Credentials that are left are not sent to a new URL: they must be given again with it. Where exporters of keys and derived streams lead is changed by who may export these only. For its owner and strm_admin. Errors: 42704, 42501, 22023';
 
 CREATE FUNCTION strm.drop_data_connector(name text) RETURNS void
   LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'strm_sql_drop_data_connector';
 REVOKE ALL ON FUNCTION strm.drop_data_connector(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION strm.drop_data_connector(text) TO strm_member, strm_approver, strm_admin;
-COMMENT ON FUNCTION strm.drop_data_connector(text) IS 'Drops a data connector, with its grants. For its owner and strm_admin. Errors: 42704, 42501, 55000 when a batch job that is not over uses it';
+COMMENT ON FUNCTION strm.drop_data_connector(text) IS 'Drops a data connector, with its grants. For its owner and strm_admin. Errors: 42704, 42501, 55000 when a batch exporter, or a batch job that is not over, uses it';
 
 CREATE FUNCTION strm.grant_data_connector(name text, grantee regrole) RETURNS void
   LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'strm_sql_grant_data_connector';

@@ -168,6 +168,13 @@ SELECT 'Kafka exporter ' || quote_ident(e.name), COALESCE(c.config ->> 'security
        AND EXISTS (SELECT FROM string_to_table(replace(c.bootstrap_servers, ' ', ''), ',') AS s (server)
                     WHERE s.server <> 'embedded' AND s.server !~* '^(localhost|127(\.[0-9]+){3}|\[::1\]):')
 UNION ALL
+SELECT 'batch exporter ' || quote_ident(k.name), format('keys in data connector %I', c.name),
+       'The events that these keys decrypt are exported to the same place: who reads it reads both.',
+       'Export the keys to another data connector, with other readers.'
+  FROM strm.batch_exporter k JOIN strm.data_connector c ON c.id = k.connector_id
+ WHERE k.keys AND EXISTS (SELECT FROM strm.batch_exporter e
+                           WHERE e.stream_id = k.stream_id AND e.connector_id = k.connector_id AND NOT e.keys AND e.derived_stream_id IS NULL)
+UNION ALL
 SELECT 'materialized view ' || c.oid::regclass::text, 'reads a derived stream',
        'It stores decrypted values on disk, and keeps them after a data subject was deleted.', 'Use a view.'
   FROM reading_view v JOIN pg_class c ON c.oid = v.relid

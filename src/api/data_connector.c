@@ -312,19 +312,20 @@ strm_sql_alter_data_connector(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* Raises that the connector is still needed. why: a sentence. */
 static void
-strm_data_connector_raise_used(const StrmConnector *connector, const char *user, const char *hint)
+strm_data_connector_raise_used(const StrmConnector *connector, const char *why, const char *hint)
 {
 	ereport(ERROR,
 			errcode(STRM_ERR_STATE),
 			errmsg("data connector \"%s\" cannot be dropped", connector->name),
-			errdetail("%s uses it.", user),
+			errdetail("%s", why),
 			errhint("%s", hint));
 }
 
 /*
- * Raises when an exporter or a job that is not over uses the connector, or when something of a job's is still to be
- * taken away there. Jobs name connectors as {"data_connector_ref": {"name": ...}}.
+ * Raises when an exporter or a job that is not over uses the connector, or when something that one of these left
+ * there is still to be taken away. Jobs name connectors as {"data_connector_ref": {"name": ...}}.
  */
 static void
 strm_data_connector_check_unused(const StrmConnector *connector)
@@ -336,7 +337,7 @@ strm_data_connector_check_unused(const StrmConnector *connector)
 
 	if (exporters != NIL)
 		strm_data_connector_raise_used(connector,
-									   psprintf("Batch exporter \"%s\"",
+									   psprintf("Batch exporter \"%s\" uses it.",
 												((StrmBatchExporter *) linitial(exporters))->name),
 									   "Drop its exporters first, with strm.drop_batch_exporter().");
 	strm_registry_add(&args, UUIDOID, UUIDPGetDatum(&connector->id), false);
@@ -345,12 +346,16 @@ strm_data_connector_check_unused(const StrmConnector *connector)
 							" WHERE state <> ALL (ARRAY['FINISHED', 'ERROR'])"
 							"  AND (state <> 'ERROR_STARTING' OR tries < 3) AND jsonb_path_exists("
 							"  job, '$.** ? (@.data_connector_ref.name == $name || @.dataConnectorRef.name == $name)',"
-							"  jsonb_build_object('name', $2))"
-							" UNION ALL SELECT job_id FROM strm.batch_job_intent WHERE connector_id = $1"
-							" LIMIT 1",
+							"  jsonb_build_object('name', $2)) LIMIT 1",
 							STRM_REGISTRY_ARGS(&args), &job, &isnull))
-		strm_data_connector_raise_used(connector, psprintf("Batch job %s", strm_uuid_text(DatumGetUUIDP(job))),
+		strm_data_connector_raise_used(connector,
+									   psprintf("Batch job %s uses it.", strm_uuid_text(DatumGetUUIDP(job))),
 									   "Wait for the job, or cancel it with strm.cancel_batch_job().");
+	if (strm_registry_execute("SELECT FROM strm.batch_job_intent WHERE connector_id = $1",
+							  STRM_REGISTRY_ARGS(&args)) > 0)
+		strm_data_connector_raise_used(connector,
+									   "Something that a batch job or exporter left there is still to be removed.",
+									   "Wait until a background worker has done that.");
 }
 
 /* strm.drop_data_connector(name text) RETURNS void */

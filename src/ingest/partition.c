@@ -237,7 +237,7 @@ strm_partition_is_read(Oid relid)
 							   " JOIN strm.batch_exporter_state x ON x.exporter_id = e.id"
 							   " JOIN strm.stream s ON s.id = e.stream_id"
 							   " WHERE s.relation = $1 AND NOT e.keys"
-							   "  AND (x.done_lsn IS NULL OR x.pending_plan IS NOT NULL) LIMIT 1",
+							   "  AND (coalesce(x.done_lsn, '0/0') = '0/0' OR x.pending_plan IS NOT NULL) LIMIT 1",
 							   STRM_REGISTRY_ARGS(&args), &found, &isnull);
 }
 

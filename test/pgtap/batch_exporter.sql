@@ -128,6 +128,8 @@ SELECT is((f).state || ': ' || coalesce((f).detail, ''), fault, statement)
     ($$ SELECT strm.create_batch_exporter('clicks', 'files', export_keys => true, format => 'jsonlines', name => 'x') $$, '22023: format of keys must be csv, or left out')) AS v (statement, fault),
        failure_of('bex_key', statement) AS f;
 SELECT is(state_of('bex_key', $$ SELECT strm.create_batch_exporter('clicks', 'files', export_keys => true, format => 'csv', name => 'csv') $$), NULL, 'the format of keys may be said');
+SELECT is((c.value, c.advice)::text, '("keys in data connector files","Export the keys to another data connector, with other readers.")', 'strm.security_check() tells of keys beside what they decrypt')
+  FROM strm.security_check() AS c WHERE c.setting = 'batch exporter clicks_files_keys';
 CREATE TEMP TABLE written (directory text);
 COPY written FROM PROGRAM :'list';
 SELECT results_eq('SELECT directory FROM written', $$ VALUES ('shop'), ('shop/a'), ('shop/a/b') $$, 'the connector was tried below the prefix');
