@@ -194,7 +194,8 @@ strm_export_slot_exit(int code, Datum arg)
 	{
 		pg_atomic_write_u64(&slot->wake, 0);
 		pg_atomic_fetch_sub_u32(&strm_worker_shared->nwake, 1);
-		strm_export_slot_end(slot, code != 0);
+		/* however it ended: who was asked to leave has left (it may have been terminated, as it did not listen) */
+		strm_export_slot_end(slot, code != 0 && !slot->leave);
 	}
 	LWLockRelease(strm_worker_lock);
 }

@@ -325,6 +325,9 @@ static void
 strm_state_scheduler_exit(int code, Datum arg)
 {
 	LWLockAcquire(strm_worker_lock, LW_EXCLUSIVE);
+	/* however it ended: who was asked to leave has left (it may have been terminated, as it did not listen) */
+	if (own_slot->leave && own_slot->outcome == STRM_SCHEDULER_FAILED)
+		own_slot->outcome = STRM_SCHEDULER_LEFT;
 	own_slot->process.pid = 0;
 	own_slot->connected = false;
 	own_slot->ended = true;

@@ -5,6 +5,25 @@ use warnings;
 use Exporter 'import';
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use Time::HiRes qw(usleep);
+
+# While a server restarts, psql can end before it has read the query from its standard input, of which polling dies
+# (Broken pipe): that is one more try that did not succeed.
+{
+	no warnings 'redefine';
+	my $poll = \&PostgreSQL::Test::Cluster::poll_query_until;
+	*PostgreSQL::Test::Cluster::poll_query_until = sub {
+		my @arguments = @_;
+		for (1 .. 100)
+		{
+			my $result = eval { $poll->(@arguments) };
+			return $result if $@ eq '';
+			die $@ if $@ !~ /^ack Broken pipe/;
+			usleep(100_000);
+		}
+		die $@;
+	};
+}
 
 our @EXPORT = qw(strm_node strm_master_key_file strm_contract strm_shared_file strm_row_hash);
 

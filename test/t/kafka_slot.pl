@@ -168,7 +168,9 @@ $end = sql('SELECT pg_current_wal_insert_lsn()');
 ok($node->poll_query_until('postgres', "SELECT confirmed_flush_lsn >= '$end' FROM pg_replication_slots WHERE slot_name = '$slot'"), 'and the slot moves');
 sql("ALTER SYSTEM RESET strm_privacy.export_max_lag; SELECT pg_reload_conf()");
 strm_kafka_control('continue', 'kafka39');
-like(numbers($topic{events}), qr/^1-\d+$/, 'the topic has a part');
+# what was on its way to the brokers reaches one partition or another
+my $part = numbers($topic{events});
+ok($part =~ /^1-/ && $part ne "1-$n", 'the topic has a part');
 sql("SELECT strm.rebuild_kafka_exporter('$_')") for 'events', 'shown';
 catches_up($_, "$_ is rebuilt") for 'events', 'shown';
 is(numbers($topic{events}), "1-$n", 'exactly what was missed is published');
