@@ -23,11 +23,12 @@ strm_directory_fail(const char *what, const char *path)
 {
 	int			save_errno = errno;
 	bool		full = save_errno == ENOSPC || save_errno == EDQUOT || save_errno == EFBIG;
+	bool		link = save_errno == ENOTDIR || save_errno == ELOOP;
 
 	ereport(ERROR,
-			full ? errcode(ERRCODE_DISK_FULL) : errcode_for_file_access(),
+			full ? errcode(ERRCODE_DISK_FULL) : link ? errcode(ERRCODE_WRONG_OBJECT_TYPE) : errcode_for_file_access(),
 			errmsg("could not %s file \"%s\" of the data connector: %m", what, path),
-			save_errno == ENOTDIR || save_errno == ELOOP ? errdetail("Symbolic links are not followed.") : 0);
+			link ? errdetail("Symbolic links are not followed.") : 0);
 }
 
 void

@@ -274,7 +274,9 @@ static void
 strm_job_fail(StrmJobWorker *worker, ErrorData *edata)
 {
 	StrmJobError error = strm_job_describe(edata);
-	bool		again = worker->running_since == 0 && edata->sqlerrcode != STRM_ERR_CANCELLED;
+	/* something that is no file does not become one by waiting */
+	bool		again = worker->running_since == 0 && edata->sqlerrcode != STRM_ERR_CANCELLED &&
+		edata->sqlerrcode != ERRCODE_WRONG_OBJECT_TYPE;
 	StrmJobInfo info = {0};
 
 	pqsignal(SIGINT, SIG_IGN);
