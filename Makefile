@@ -14,7 +14,7 @@ KAFKA_OBJS := $(patsubst %.c,%.o,$(sort $(wildcard src/kafka/*.c)))
 KAFKA_LIBRARY := strm_privacy_kafka.so
 
 # One file per concern; the order is that of their dependencies.
-SQL_PARTS := $(addprefix sql/extension/,schema.sql purpose.sql policy.sql contract.sql key.sql stream.sql inbox.sql \
+SQL_PARTS := $(addprefix sql/extension/,schema.sql purpose.sql policy.sql contract.sql key.sql stream.sql inbox.sql ingest.sql \
 	derived_stream.sql event.sql data_subject.sql simulator.sql timestamp.sql connector.sql batch_job.sql kafka.sql batch_exporter.sql \
 	entity_log.sql worker.sql key_export.sql guard.sql security.sql)
 DATA_built := $(EXTENSION_SCRIPT)

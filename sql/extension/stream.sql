@@ -53,17 +53,6 @@ REVOKE ALL ON FUNCTION strm.drop_stream(regclass) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION strm.drop_stream(regclass) TO strm_member, strm_approver, strm_admin;
 COMMENT ON FUNCTION strm.drop_stream(regclass) IS 'Drops a stream''s table, as DROP TABLE does; refused while derived streams or other objects depend on it. Its keys stay. For the table''s owner; strm_admin may drop anybody''s';
 
-CREATE VIEW strm.streams AS
-  SELECT s.id, s.relation AS stream,
-         c.handle || '/' || c.name || '/' || c.version AS contract,
-         COALESCE(p.name, '7 years') AS policy,
-         s.key_rotation, s.partition_by, s.created_at
-    FROM strm.stream s
-    JOIN strm.data_contract c ON c.id = s.contract_id
-    LEFT JOIN strm.policy p ON p.id = s.policy_id;
-COMMENT ON VIEW strm.streams IS 'Streams of this database';
-GRANT SELECT ON strm.streams TO strm_member, strm_approver, strm_admin, strm_key_exporter, strm_monitor;
-
 -- The first master key, if this server has none yet. The function serves this script only.
 CREATE FUNCTION strm.create_master_key() RETURNS void
   LANGUAGE c AS 'MODULE_PATHNAME', 'strm_sql_create_master_key';

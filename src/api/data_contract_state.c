@@ -15,6 +15,7 @@
 #include "api/data_contract.h"
 #include "common/errors.h"
 #include "strm_privacy.h"
+#include "worker/database_command.h"
 
 PG_FUNCTION_INFO_V1(strm_sql_review_data_contract);
 PG_FUNCTION_INFO_V1(strm_sql_approve_data_contract);
@@ -58,6 +59,8 @@ strm_data_contract_move(const StrmContractTarget *target, StrmContractState stat
 	strm_data_contract_write(target,
 							 "UPDATE strm.data_contract SET revision = revision + 1, changed_at = now(), state = $3,"
 							 " approved_by = coalesce($4, approved_by) WHERE id = $1 AND revision = $2", &args, verb);
+	/* rows of inboxes may wait for it */
+	strm_worker_nudge_at_commit();
 	return (Datum) 0;
 }
 

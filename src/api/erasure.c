@@ -25,6 +25,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 
+#include "api/ingest.h"
 #include "catalog/cache.h"
 #include "catalog/key_store.h"
 #include "catalog/registry.h"
@@ -278,6 +279,8 @@ strm_sql_delete_data_subjects(PG_FUNCTION_ARGS)
 	int			n;
 	StrmErasure erasure = {0};
 
+	/* what is queued has no key link yet */
+	strm_ingest_settle();
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), TEXTOID, -1, false, TYPALIGN_INT, &subjects, &nulls, &n);
 	for (int i = 0; i < n; i++)
 	{

@@ -21,6 +21,7 @@
 #include "strm_privacy.h"
 #include "worker/export_slot.h"
 #include "worker/database_command.h"
+#include "worker/ingest_slot.h"
 #include "worker/job_slot.h"
 #include "worker/state.h"
 
@@ -61,6 +62,8 @@ strm_sql_worker_processes(PG_FUNCTION_ARGS)
 	StrmExportInfo *exports;
 	int			njobs = strm_job_slots(InvalidOid, &jobs);
 	int			nexports = strm_export_slots(InvalidOid, &exports);
+	StrmIngestInfo *ingests;
+	int			ningests = strm_ingest_slots(InvalidOid, &ingests);
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (launcher.pid != 0)
@@ -77,6 +80,9 @@ strm_sql_worker_processes(PG_FUNCTION_ARGS)
 		strm_worker_put(result, "kafka", exports[i].database, exports[i].pid, exports[i].since,
 						psprintf(exports[i].check ? "checks a topic of Kafka cluster %s" : "Kafka cluster %s",
 								 strm_uuid_text(&exports[i].cluster)));
+	for (int i = 0; i < ningests; i++)
+		strm_worker_put(result, "ingest", ingests[i].database, ingests[i].pid, ingests[i].since,
+						psprintf("ingest worker %d of %d", ingests[i].share.index + 1, ingests[i].share.of));
 	return (Datum) 0;
 }
 
@@ -155,11 +161,12 @@ strm_sql_notify_entity(PG_FUNCTION_ARGS)
 				errmsg("strm.notify_entity() is a row trigger with four arguments"));
 	tuple = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple;
 	status = strm_notify_value(trigger, tuple, 3);
+	/* whatever made or dropped it, a worker may have to do with it */
+	if (!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		strm_worker_nudge_at_commit();
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 	{
 		status = "DROPPED";
-		/* whatever dropped it, a worker may have to do with it */
-		strm_worker_nudge_at_commit();
 		strm_notify_forget(trigger, tuple);
 	}
 

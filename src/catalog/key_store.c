@@ -53,6 +53,9 @@ typedef struct StrmKeyStore
 	TupleTableSlot *slot;
 } StrmKeyStore;
 
+/* Rows that are inserted in one step. */
+#define STRM_STORE_ROWS 128
+
 static StrmKeyStore store;
 
 void
@@ -192,13 +195,9 @@ strm_key_store_find_current(const pg_uuid_t *owner, const pg_uuid_t *lookup, Tim
 	return found;
 }
 
-void
-strm_key_store_insert(const StrmKeyRow *row, int64 copy)
+static void
+strm_key_store_values(const StrmKeyRow *row, int64 copy, Datum *values)
 {
-	Datum		values[KEY_NATTS];
-	bool		nulls[KEY_NATTS] = {0};
-	HeapTuple	tuple;
-
 	values[KEY_COPY - 1] = Int64GetDatum(copy);
 	values[KEY_WINDOW_START - 1] = TimestampTzGetDatum(row->window_start);
 	values[KEY_WINDOW_END - 1] = TimestampTzGetDatum(row->window_end);
@@ -207,10 +206,71 @@ strm_key_store_insert(const StrmKeyRow *row, int64 copy)
 	values[KEY_OWNER - 1] = UUIDPGetDatum(&row->owner);
 	values[KEY_LOOKUP - 1] = UUIDPGetDatum(&row->lookup);
 	values[KEY_WRAPPED - 1] = PointerGetDatum(row->wrapped);
+}
 
+void
+strm_key_store_insert(const StrmKeyRow *row, int64 copy)
+{
+	Datum		values[KEY_NATTS];
+	bool		nulls[KEY_NATTS] = {0};
+	HeapTuple	tuple;
+
+	strm_key_store_values(row, copy, values);
 	tuple = heap_form_tuple(RelationGetDescr(store.keys), values, nulls);
 	CatalogTupleInsertWithInfo(store.keys, tuple, store.indexes);
 	heap_freetuple(tuple);
+}
+
+/* Inserts n rows of one of our tables; fill puts row i into values. */
+static void
+strm_key_store_multi_insert(Relation relation, CatalogIndexState indexes, int n,
+							void (*fill) (const void *rows, int i, Datum *values), const void *rows)
+{
+	TupleTableSlot **slots = palloc(Min(n, STRM_STORE_ROWS) * sizeof(TupleTableSlot *));
+	int			nslots = Min(n, STRM_STORE_ROWS);
+
+	for (int i = 0; i < nslots; i++)
+		slots[i] = MakeSingleTupleTableSlot(RelationGetDescr(relation), &TTSOpsHeapTuple);
+	for (int i = 0; i < n;)
+	{
+		int			used = 0;
+
+		while (i < n && used < nslots)
+		{
+			TupleTableSlot *slot = slots[used++];
+
+			ExecClearTuple(slot);
+			memset(slot->tts_isnull, 0, slot->tts_tupleDescriptor->natts * sizeof(bool));
+			fill(rows, i++, slot->tts_values);
+			ExecStoreVirtualTuple(slot);
+		}
+		CatalogTuplesMultiInsertWithInfo(relation, slots, used, indexes);
+	}
+	for (int i = 0; i < nslots; i++)
+		ExecDropSingleTupleTableSlot(slots[i]);
+	pfree(slots);
+}
+
+typedef struct StrmKeyCopies
+{
+	const StrmKeyRow *rows;
+	const int64 *copies;
+} StrmKeyCopies;
+
+static void
+strm_key_store_fill_key(const void *rows, int i, Datum *values)
+{
+	const StrmKeyCopies *keys = rows;
+
+	strm_key_store_values(&keys->rows[i], keys->copies[i], values);
+}
+
+void
+strm_key_store_insert_many(const StrmKeyRow *rows, const int64 *copies, int n)
+{
+	StrmKeyCopies keys = {rows, copies};
+
+	strm_key_store_multi_insert(store.keys, store.indexes, n, strm_key_store_fill_key, &keys);
 }
 
 /* The first row that the index finds under snapshot. */
@@ -382,4 +442,27 @@ strm_key_store_add_subject(const pg_uuid_t *key_link, const pg_uuid_t *subject_h
 	}
 	table_close(links, NoLock);
 	return committed;
+}
+
+static void
+strm_key_store_fill_subject(const void *rows, int i, Datum *values)
+{
+	const StrmSubjectRow *row = &((const StrmSubjectRow *) rows)[i];
+
+	values[SUBJECT_COPY - 1] = Int64GetDatum(row->copy);
+	values[SUBJECT_KEY_LINK - 1] = UUIDPGetDatum(&row->key_link);
+	values[SUBJECT_HASH - 1] = UUIDPGetDatum(&row->subject_hash);
+	values[SUBJECT_OWNER - 1] = UUIDPGetDatum(&row->owner);
+	values[SUBJECT_ID - 1] = PointerGetDatum(row->subject);
+}
+
+void
+strm_key_store_add_subjects(const StrmSubjectRow *rows, int n)
+{
+	Relation	links = table_open(strm_catalog_table(STRM_TABLE_DATA_SUBJECT_LINK), RowExclusiveLock);
+	CatalogIndexState indexes = CatalogOpenIndexes(links);
+
+	strm_key_store_multi_insert(links, indexes, n, strm_key_store_fill_subject, rows);
+	CatalogCloseIndexes(indexes);
+	table_close(links, NoLock);
 }

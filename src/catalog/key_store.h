@@ -38,6 +38,9 @@ extern bool strm_key_store_find_current(const pg_uuid_t *owner, const pg_uuid_t 
 /* Inserts the row; copy is 0 for a new key. */
 extern void strm_key_store_insert(const StrmKeyRow *row, int64 copy);
 
+/* The same for many rows; copies are theirs. */
+extern void strm_key_store_insert_many(const StrmKeyRow *rows, const int64 *copies, int n);
+
 /* Any committed row of that lookup; false if there is none. Never writes. */
 extern bool strm_key_store_find_lookup(const pg_uuid_t *lookup, StrmKeyRow *row);
 
@@ -58,6 +61,19 @@ extern int	strm_key_store_links(const pg_uuid_t *owner, const pg_uuid_t *after, 
 /* Registers the subject under key_link unless a row that will stay does so already; true when that row is committed. */
 extern bool strm_key_store_add_subject(const pg_uuid_t *key_link, const pg_uuid_t *subject_hash, const pg_uuid_t *owner,
 									   const bytea *subject, int64 copy);
+
+/* A row of strm.data_subject_link. */
+typedef struct StrmSubjectRow
+{
+	pg_uuid_t	key_link;
+	pg_uuid_t	owner;
+	pg_uuid_t	subject_hash;
+	bytea	   *subject;
+	int64		copy;
+} StrmSubjectRow;
+
+/* Registers subjects under key links that are new, without looking. */
+extern void strm_key_store_add_subjects(const StrmSubjectRow *rows, int n);
 
 /* Closes the tables; called before a transaction commits or is prepared. */
 extern void strm_key_store_close(void);

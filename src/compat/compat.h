@@ -75,11 +75,37 @@ extern int	no_such_variable
 #define strm_buffile_read(file, data, size) BufFileReadMaybeEOF(file, data, size, true)
 #endif
 
+/*
+ * 16 keeps permissions beside the range table, tells summarising indexes apart, and finds the map to a partition on
+ * demand; 18 prunes the range table.
+ */
+#if PG_VERSION_NUM < 160000
+#define strm_init_range_table(estate, entries) ExecInitRangeTable(estate, entries)
+#define strm_insert_index_tuples(target, slot, estate) \
+	ExecInsertIndexTuples(target, slot, estate, false, false, NULL, NIL)
+#define strm_root_to_child_map(target, estate) ((target)->ri_RootToPartitionMap)
+#else
+#if PG_VERSION_NUM < 180000
+#define strm_init_range_table(estate, entries) ExecInitRangeTable(estate, entries, NIL)
+#else
+#define strm_init_range_table(estate, entries) ExecInitRangeTable(estate, entries, NIL, bms_make_singleton(1))
+#endif
+#define strm_insert_index_tuples(target, slot, estate) \
+	ExecInsertIndexTuples(target, slot, estate, false, false, NULL, NIL, false)
+#define strm_root_to_child_map(target, estate) ExecGetRootToChildMap(target, estate)
+#endif
+
 /* 16 tells which indexes an update concerns. */
 #if PG_VERSION_NUM < 160000
 #define StrmUpdateIndexes bool
+#define strm_heap_update(rel, tid, tuple) simple_heap_update(rel, tid, tuple)
 #else
 #define StrmUpdateIndexes TU_UpdateIndexes
+#define strm_heap_update(rel, tid, tuple) \
+	do { \
+		TU_UpdateIndexes strm_indexes; \
+		simple_heap_update(rel, tid, tuple, &strm_indexes); \
+	} while (0)
 #endif
 
 /* 16 did the same to the privilege checks. */

@@ -54,10 +54,16 @@ strm_creation_lock_ready(void)
 	return creation_locks != NULL;
 }
 
+int
+strm_creation_lock_number(const pg_uuid_t *lookup)
+{
+	return lookup->data[0] % STRM_CREATION_LOCKS;
+}
+
 static LWLock *
 strm_creation_lock_of(const pg_uuid_t *lookup)
 {
-	return &creation_locks[lookup->data[0] % STRM_CREATION_LOCKS].lock;
+	return &creation_locks[strm_creation_lock_number(lookup)].lock;
 }
 
 void

@@ -13,6 +13,9 @@ extern void strm_creation_lock_init(void);
 /* Was the library preloaded, so that the locks exist? */
 extern bool strm_creation_lock_ready(void);
 
+/* Which of the locks is that of lookup's value: equal numbers, one lock. */
+extern int	strm_creation_lock_number(const pg_uuid_t *lookup);
+
 /* Never two at once. Errors release it. */
 extern void strm_creation_lock_acquire(const pg_uuid_t *lookup);
 extern void strm_creation_lock_release(const pg_uuid_t *lookup);

@@ -51,8 +51,7 @@ typedef enum StrmHashKey
 static List *pending_subxacts = NIL;	/* in TopTransactionContext */
 static uint64 cache_generation = 0;
 
-/* Drops what the cache holds if something it depends on has changed, or if it is full. */
-static void
+void
 strm_data_key_refresh(void)
 {
 	uint64		generation = strm_catalog_generation();
@@ -134,7 +133,7 @@ strm_data_key_init(void)
 	RegisterSubXactCallback(strm_data_key_at_subxact_end, NULL);
 }
 
-static void
+void
 strm_data_key_place(const StrmKeyRow *row, StrmSecretKind kind, StrmWrapPlace *place)
 {
 	place->kind = kind;
@@ -143,8 +142,7 @@ strm_data_key_place(const StrmKeyRow *row, StrmSecretKind kind, StrmWrapPlace *p
 	place->key_id = row->key_id;
 }
 
-/* Fills the random parts of a new row, with a new root wrapped, which the caller gets, too, and wipes. */
-static void
+void
 strm_data_key_make(StrmSecretKind kind, StrmKeyRow *row, uint8 root[STRM_ROOT_SIZE])
 {
 	struct
@@ -265,8 +263,7 @@ strm_data_key_subject_hash(const char *subject, Size size, pg_uuid_t *hash)
 	return strm_data_key_hash_subject(subject, size, hash);
 }
 
-/* A new cache entry for row's key. siv_key is that of an imported key, NULL for one that follows from root. */
-static StrmKeyEntry *
+StrmKeyEntry *
 strm_data_key_enter(const StrmKeyRow *row, const uint8 root[STRM_ROOT_SIZE], const uint8 *siv_key)
 {
 	StrmKeyEntry *entry = strm_key_cache_add(&row->key_link);
@@ -377,6 +374,17 @@ strm_data_key_obtain(StrmKeyRow *row, TimestampTz now, int32 day, const char *va
 	return &entry->key;
 }
 
+void
+strm_data_key_describe(const pg_uuid_t *owner, const char *value, Size size, TimestampTz now,
+					   const Interval *rotation, StrmKeyRow *row)
+{
+	(void) strm_data_key_hash(STRM_HASH_KEY_LOOKUP, owner->data, UUID_LEN, value, size, &row->lookup);
+	row->owner = *owner;
+	row->window_start = now;
+	row->window_end = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(now),
+															  IntervalPGetDatum(rotation)));
+}
+
 StrmDataKey *
 strm_data_key_for_value(const pg_uuid_t *owner, const char *value, Size size, TimestampTz now, const Interval *rotation)
 {
@@ -388,11 +396,7 @@ strm_data_key_for_value(const pg_uuid_t *owner, const char *value, Size size, Ti
 	if (entry != NULL && entry->key.window_end > now)
 		return &entry->key;
 
-	(void) strm_data_key_hash(STRM_HASH_KEY_LOOKUP, owner->data, UUID_LEN, value, size, &row.lookup);
-	row.owner = *owner;
-	row.window_start = now;
-	row.window_end = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(now),
-															 IntervalPGetDatum(rotation)));
+	strm_data_key_describe(owner, value, size, now, rotation, &row);
 	return strm_data_key_obtain(&row, now, STRM_KEY_NO_DAY, value, size);
 }
 

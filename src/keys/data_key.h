@@ -38,6 +38,22 @@ extern StrmDataKey *strm_data_key_find(const pg_uuid_t *key_link);
 extern StrmDataKey *strm_data_key_for_value(const pg_uuid_t *owner, const char *value, Size size, TimestampTz now,
 											const Interval *rotation);
 
+/* A key that rows are going to ask for, by strm_data_key_for_value and strm_data_key_register_subject. */
+typedef struct StrmKeyWanted
+{
+	const char *value;
+	Size		size;
+	TimestampTz now;
+	const char *subject;		/* NULL: none */
+	Size		subject_size;
+} StrmKeyWanted;
+
+/*
+ * Makes those of them that this backend does not know, and their data subjects' entries, many at once. Only spares
+ * time: what is asked for afterwards is found, or made then.
+ */
+extern void strm_data_key_prepare(const pg_uuid_t *owner, const Interval *rotation, const StrmKeyWanted *wanted, int n);
+
 /*
  * The key of owner and value for the UTC day that begins at day_start, for writing: found, or created with that day as
  * its window. A value may be empty. Otherwise as strm_data_key_for_value; the two never give the same key.

@@ -51,3 +51,29 @@ strm_data_key_register_subject(StrmDataKey *key, const char *subject, Size size)
 	}
 	strm_cached_text_set(&entry->subject, subject, size);
 }
+
+/* A subject may be registered twice, when somebody adopts the key before it is committed: that is harmless. */
+void
+strm_data_key_register_subjects(const StrmSubjectNew *subjects, int n)
+{
+	StrmSubjectRow *rows = palloc(mul_size(n, sizeof(StrmSubjectRow)));
+
+	for (int i = 0; i < n; i++)
+	{
+		StrmDataKey *key = &subjects[i].entry->key;
+
+		rows[i].key_link = key->key_link;
+		rows[i].owner = key->owner;
+		(void) strm_data_key_hash_subject(subjects[i].subject, subjects[i].size, &rows[i].subject_hash);
+		rows[i].subject = strm_data_subject_encrypt(key, subjects[i].subject, subjects[i].size);
+		rows[i].copy = strm_data_key_copy_number();
+	}
+	strm_data_key_mark_pending();
+	strm_key_store_add_subjects(rows, n);
+	for (int i = 0; i < n; i++)
+	{
+		strm_cached_text_set(&subjects[i].entry->subject, subjects[i].subject, subjects[i].size);
+		pfree(rows[i].subject);
+	}
+	pfree(rows);
+}

@@ -21,6 +21,7 @@
 #include "strm_privacy.h"
 #include "transform/check.h"
 #include "transform/encrypt.h"
+#include "transform/encrypt_private.h"
 #include "transform/value.h"
 
 /* The ciphertext of one field: text, or text[] when it is repeated. */
@@ -90,12 +91,12 @@ strm_sealed_row_read(const StrmStream *stream, const StrmLayout *layout, const D
 }
 
 void
-strm_encrypt_row(const StrmStream *stream, const StrmLayout *layout, TimestampTz timestamp, Datum *values, bool *nulls)
+strm_encrypt_plains(const StrmStream *stream, const StrmLayout *layout, TimestampTz timestamp, const StrmPlain *plains,
+					Datum *values, bool *nulls)
 {
 	const StrmContract *contract = stream->contract;
-	StrmPlain  *plains = strm_check_row(contract, layout->fields, values, nulls);
-	StrmPlain  *key_value = &plains[contract->key_field];
-	StrmPlain  *subject = contract->subject_field < 0 ? NULL : &plains[contract->subject_field];
+	const StrmPlain *key_value = &plains[contract->key_field];
+	const StrmPlain *subject = contract->subject_field < 0 ? NULL : &plains[contract->subject_field];
 	StrmDataKey *key;
 	StrmSealedRow sealed;
 	bytea	   *seal = palloc(VARHDRSZ + STRM_CMAC_SIZE);
@@ -125,4 +126,11 @@ strm_encrypt_row(const StrmStream *stream, const StrmLayout *layout, TimestampTz
 	strm_seal_compute(stream, key, &sealed, (uint8 *) VARDATA(seal));
 	values[layout->seal] = PointerGetDatum(seal);
 	nulls[layout->seal] = false;
+}
+
+void
+strm_encrypt_row(const StrmStream *stream, const StrmLayout *layout, TimestampTz timestamp, Datum *values, bool *nulls)
+{
+	strm_encrypt_plains(stream, layout, timestamp, strm_check_row(stream->contract, layout->fields, values, nulls),
+						values, nulls);
 }

@@ -17,6 +17,20 @@
 extern void strm_encrypt_row(const StrmStream *stream, const StrmLayout *layout, TimestampTz timestamp, Datum *values,
 							 bool *nulls);
 
+/* A row that waits to be encrypted; its timestamp in whole milliseconds. */
+typedef struct StrmEncryptRow
+{
+	Datum	   *values;
+	bool	   *nulls;
+	TimestampTz timestamp;
+} StrmEncryptRow;
+
+/*
+ * The same for rows that were checked against the contract before, and whose personal values are canonical texts: they
+ * are not checked again, and the keys that they need are made many at once.
+ */
+extern void strm_encrypt_rows(const StrmStream *stream, const StrmLayout *layout, StrmEncryptRow *rows, int n);
+
 /* The server's columns and personal columns of a stored row, as the seal sees them. row's arrays are palloc'd. */
 extern void strm_sealed_row_read(const StrmStream *stream, const StrmLayout *layout, const Datum *values,
 								 const bool *nulls, StrmSealedRow *row);

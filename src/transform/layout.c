@@ -50,6 +50,7 @@ strm_layout_make(const StrmStream *stream, TupleDesc desc)
 	layout->key_link = strm_layout_require(desc, STRM_COLUMN_KEY_LINK, UUIDOID);
 	layout->consent_levels = strm_layout_require(desc, STRM_COLUMN_CONSENT_LEVELS, INT4ARRAYOID);
 	layout->seal = strm_layout_require(desc, STRM_COLUMN_SEAL, BYTEAOID);
+	layout->nfields = contract->nfields;
 	layout->fields = palloc(contract->nfields * sizeof(int));
 	for (int i = 0; i < contract->nfields; i++)
 	{

@@ -18,6 +18,7 @@ typedef struct StrmLayout
 	int			key_link;
 	int			consent_levels;
 	int			seal;
+	int			nfields;
 	int		   *fields;			/* of the contract's fields, by ordinal */
 } StrmLayout;
 

@@ -35,10 +35,12 @@
 #include "utils/acl.h"
 #include "utils/syscache.h"
 
+#include "ingest/inbox.h"
 #include "ingest/stored.h"
 #include "strm_privacy.h"
 #include "worker/database_command.h"
 #include "worker/export_slot.h"
+#include "worker/ingest_slot.h"
 #include "worker/state.h"
 
 /* ms; the server itself waits 5 s for others to go */
@@ -218,17 +220,21 @@ strm_database_object_access(ObjectAccessType access, Oid class_id, Oid object_id
 		pending.nudge = true;
 }
 
-/* Export workers learn of new rows here; of those of prepared transactions and of subscriptions a little later. */
+/* Export and ingest workers learn of new rows here; of those of prepared transactions and of subscriptions a little later. */
 static void
 strm_database_transaction_ended(XactEvent event, void *arg)
 {
 	bool		stored;
+	bool		queued;
 
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
 		return;
 	stored = strm_stored_take();
+	queued = strm_inbox_take();
 	if (event == XACT_EVENT_COMMIT && (stored || pending.nudge))
 		strm_export_wake(MyDatabaseId);
+	if (event == XACT_EVENT_COMMIT && (queued || pending.nudge))
+		strm_ingest_wake(MyDatabaseId);
 	if (event == XACT_EVENT_COMMIT && pending.nudge)
 		strm_state_nudge(MyDatabaseId);
 	if (event == XACT_EVENT_COMMIT && pending.databases)

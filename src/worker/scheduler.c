@@ -13,6 +13,7 @@
 
 #include "strm_privacy.h"
 #include "worker/scheduler_exports.h"
+#include "worker/scheduler_ingest.h"
 #include "worker/scheduler_jobs.h"
 #include "worker/worker.h"
 
@@ -34,6 +35,7 @@ strm_worker_scheduler_main(Datum main_arg)
 	StrmSlotRef slot = strm_worker_slot(main_arg);
 	StrmSchedulerJobs jobs = {0};
 	StrmSchedulerExports exports = {0};
+	StrmSchedulerIngest ingest = {0};
 	Oid			database;
 	long		wait;
 
@@ -57,6 +59,7 @@ strm_worker_scheduler_main(Datum main_arg)
 			continue;
 		}
 		wait = strm_scheduler_exports_look(&exports, STRM_SCHEDULER_IDLE);
+		wait = strm_scheduler_ingest_look(&ingest, wait);
 		wait = strm_scheduler_jobs_look(&jobs, wait);
 		strm_worker_end_transaction();
 		strm_scheduler_jobs_sweep(&jobs);

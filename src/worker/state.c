@@ -34,7 +34,8 @@ strm_state_size(void)
 
 	size = add_size(size, MAXALIGN(mul_size(max_worker_processes, sizeof(StrmSchedulerSlot))));
 	size = add_size(size, MAXALIGN(mul_size(max_worker_processes, sizeof(StrmJobSlot))));
-	return add_size(size, mul_size(max_worker_processes, sizeof(StrmExportSlot)));
+	size = add_size(size, MAXALIGN(mul_size(max_worker_processes, sizeof(StrmExportSlot))));
+	return add_size(size, mul_size(max_worker_processes, sizeof(StrmIngestSlot)));
 }
 
 static void
@@ -58,6 +59,8 @@ strm_state_reset(StrmWorkerShared *shared)
 									MAXALIGN(mul_size(shared->nslots, sizeof(StrmSchedulerSlot))));
 	shared->exports = (StrmExportSlot *) ((char *) shared->jobs +
 										  MAXALIGN(mul_size(shared->nslots, sizeof(StrmJobSlot))));
+	shared->ingests = (StrmIngestSlot *) ((char *) shared->exports +
+										  MAXALIGN(mul_size(shared->nslots, sizeof(StrmExportSlot))));
 	pg_atomic_init_u32(&shared->nwake, 0);
 	for (int i = 0; i < shared->nslots; i++)
 	{
@@ -67,6 +70,7 @@ strm_state_reset(StrmWorkerShared *shared)
 		pg_atomic_init_u64(&shared->exports[i].position, 0);
 		pg_atomic_init_u64(&shared->exports[i].confirmed, 0);
 		pg_atomic_init_u64(&shared->exports[i].wake, 0);
+		pg_atomic_init_u64(&shared->ingests[i].wake, 0);
 	}
 }
 
@@ -189,7 +193,9 @@ strm_state_ask_to_leave(Oid database)
 			pid = slot->process.pid;
 	}
 	LWLockRelease(strm_worker_lock);
-	return pid != 0 ? pid : strm_export_ask_to_leave(database);
+	if (pid == 0)
+		pid = strm_export_ask_to_leave(database);
+	return pid != 0 ? pid : strm_ingest_ask_to_leave(database);
 }
 
 /* --- the launcher --- */

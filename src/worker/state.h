@@ -1,7 +1,8 @@
 /*
  * state.h
  *	  What the background workers and the sessions know of each other: the launcher, and one scheduler for each
- *	  database that has the extension. Jobs: job_slot.h; export workers: export_slot.h.
+ *	  database that has the extension. Jobs: job_slot.h; export workers: export_slot.h;
+ *	  ingest workers: ingest_slot.h.
  */
 #ifndef STRM_WORKER_STATE_H
 #define STRM_WORKER_STATE_H
@@ -50,8 +51,8 @@ extern void strm_state_nudge(Oid database);
 extern void strm_state_nudge_launcher(void);
 
 /*
- * For any session that holds a lock on the database which keeps workers from connecting to it: tells its scheduler
- * and its export workers to leave. Returns the pid of one that is still there, or 0.
+ * For any session that holds a lock on the database which keeps workers from connecting to it: tells its
+ * scheduler, export workers and ingest workers to leave. Returns the pid of one that is still there, or 0.
  */
 extern pid_t strm_state_ask_to_leave(Oid database);
 

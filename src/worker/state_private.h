@@ -1,6 +1,7 @@
 /*
  * state_private.h
- *	  The shared memory of the workers: for state.c, job_slot.c, export_slot.c and export_live.c only.
+ *	  The shared memory of the workers: for state.c, job_slot.c, export_slot.c, export_live.c and ingest_slot.c
+ *	  only.
  *
  *	  One lock guards all of it, except for what is atomic. It is held for a few comparisons only. There are as many
  *	  slots of each kind as the server can have background workers, so a slot is the lesser shortage.
@@ -14,6 +15,7 @@
 #include "storage/proc.h"
 
 #include "worker/export_slot.h"
+#include "worker/ingest_slot.h"
 #include "worker/job_slot.h"
 #include "worker/state.h"
 
@@ -84,6 +86,21 @@ typedef struct StrmExportSlot
 	pg_atomic_uint64 wake;		/* while there is an export worker: its database and the number of its PGPROC */
 } StrmExportSlot;
 
+/* Free: no database. It stays in use when the worker has ended, until the scheduler has seen how. */
+typedef struct StrmIngestSlot
+{
+	Oid			database;
+	uint64		generation;
+	StrmIngestShare share;
+	bool		leave;			/* it was asked to */
+	bool		ended;
+	bool		failed;			/* it ended, and not well */
+	pid_t		pid;			/* 0: none (yet, or any more) */
+	PGPROC	   *proc;			/* of that */
+	TimestampTz since;
+	pg_atomic_uint64 wake;		/* while it listens: its database and the number of its PGPROC */
+} StrmIngestSlot;
+
 typedef struct StrmWorkerShared
 {
 	uint64		generation;		/* the last one given */
@@ -96,7 +113,8 @@ typedef struct StrmWorkerShared
 	StrmSchedulerSlot *schedulers;
 	StrmJobSlot *jobs;
 	StrmExportSlot *exports;
-	pg_atomic_uint32 nwake;		/* how many of these have something in wake */
+	StrmIngestSlot *ingests;
+	pg_atomic_uint32 nwake;		/* how many exports have something in wake */
 } StrmWorkerShared;
 
 extern StrmWorkerShared *strm_worker_shared;

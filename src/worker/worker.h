@@ -14,6 +14,7 @@
 #define STRM_WORKER_SCHEDULER "strm_privacy scheduler"
 #define STRM_WORKER_JOB "strm_privacy batch job"
 #define STRM_WORKER_EXPORT "strm_privacy Kafka worker"
+#define STRM_WORKER_INGEST "strm_privacy ingest worker"
 #define STRM_WORKER_KAFKA_CHECK "strm_privacy Kafka check"
 
 /*
@@ -68,6 +69,7 @@ extern PGDLLEXPORT void strm_worker_launcher_main(Datum main_arg);
 extern PGDLLEXPORT void strm_worker_scheduler_main(Datum main_arg);
 extern PGDLLEXPORT void strm_worker_job_main(Datum main_arg);
 extern PGDLLEXPORT void strm_worker_export_main(Datum main_arg);
+extern PGDLLEXPORT void strm_worker_ingest_main(Datum main_arg);
 extern PGDLLEXPORT void strm_worker_kafka_check_main(Datum main_arg);
 
 #endif							/* STRM_WORKER_H */
