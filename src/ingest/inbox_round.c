@@ -17,7 +17,7 @@
 #include "strm_privacy.h"
 
 #define STRM_ROUND_FIRST 1024	/* room to begin with */
-#define STRM_ROUND_ROWS (512 * 1024)	/* that a round has at most; twice as many are gathered before some are let go */
+#define STRM_ROUND_ROWS (512 * 1024)	/* of a round, at most; twice as many are gathered before some are let go */
 
 static int
 strm_queued_row_compare(const void *a, const void *b)

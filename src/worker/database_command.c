@@ -220,7 +220,10 @@ strm_database_object_access(ObjectAccessType access, Oid class_id, Oid object_id
 		pending.nudge = true;
 }
 
-/* Export and ingest workers learn of new rows here; of those of prepared transactions and of subscriptions a little later. */
+/*
+ * Export and ingest workers learn of new rows here; of those of prepared transactions and of subscriptions a little
+ * later.
+ */
 static void
 strm_database_transaction_ended(XactEvent event, void *arg)
 {

@@ -3,9 +3,9 @@
  *	  An ingest worker: moves the rows of its lanes out of all inboxes of its database.
  *
  *	  It sleeps until a commit wakes it. While rows come steadily it looks every few milliseconds instead, so that a
- *	  batch is more than a row, and commits need not wake it. An error concerns one inbox: that one is left alone for a
- *	  while, what is wrong is said once, and the others go on. What is not about an inbox ends the process: the scheduler
- *	  starts another one.
+ *	  batch is more than a row, and commits need not wake it. An error concerns one inbox: that one is left alone for
+ *	  a while, what is wrong is said once, and the others go on. What is not about an inbox ends the process: the
+ *	  scheduler starts another one.
  */
 #include "postgres.h"
 

@@ -34,6 +34,9 @@ INSERT INTO may_execute VALUES
   ('strm.archive_data_contract(text)', 'as'),
   -- streams
   ('strm.inbox_handler(internal)', ''),
+  ('strm.inbox_state(uuid)', 'masko'),
+  ('strm.retry_inbox(regclass)', 'mas'),
+  ('strm.wait_for_ingest(regclass,interval)', 'mas'),
   ('strm.create_partitions(regclass,integer)', 'mas'),
   ('strm.create_stream(text,text,text,interval,regnamespace,interval,text,boolean)', 'mas'),
   ('strm.drop_stream(regclass)', 'mas'),

@@ -186,11 +186,11 @@ sql('SELECT pg_reload_conf()');
 
 # --- a partitioned stream, other columns, transition tables ---
 create('qp', ", partition_by => '1 day'");
-# only a superuser can add one
-sql("SET client_min_messages = error; ALTER TABLE qp ADD COLUMN note text DEFAULT 'def' || 'ault'");
 as_maker('CREATE INDEX ON qp (n)');
 as_maker(q{CREATE TABLE sums (s bigint); CREATE FUNCTION add_up() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO sums SELECT sum(n) FROM new_rows; RETURN NULL; END'});
 as_maker('CREATE TRIGGER add_up AFTER INSERT ON qp REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION add_up()');
+# only a superuser can add one
+sql("SET client_min_messages = error; ALTER TABLE qp ADD COLUMN note text DEFAULT 'def' || 'ault'");
 queue('qp', "SELECT 's-' || i % 20, 'c-' || i % 20, i FROM generate_series(1, 3000) i");
 $wait->('qp');
 is(sql('SELECT count(*), count(DISTINCT n), min(note), max(note) FROM qp'), '3000|3000|default|default', 'a partitioned stream, with a column of its own');
