@@ -209,8 +209,8 @@ strm_batch_exporter_retry(const StrmBatchExporter *exporter, StrmBatchExporterSt
 }
 
 /*
- * Of a copy: the exporter becomes this database's. What knows how far it was (not a dump) goes on there: events are
- * told by their transactions, which are the same; without it the exporter begins as a new one.
+ * Of a copy: the exporter becomes this database's. One whose state is known (not of a dump) goes on from there: events
+ * are told by their transactions, which are the same. Others begin as new ones.
  */
 static void
 strm_batch_exporter_take_over(const StrmBatchExporter *exporter)
@@ -223,7 +223,7 @@ strm_batch_exporter_take_over(const StrmBatchExporter *exporter)
 	strm_registry_add(&args, UUIDOID, UUIDPGetDatum(&exporter->id), false);
 	strm_registry_add(&args, OIDOID, ObjectIdGetDatum(MyDatabaseId), false);
 	strm_registry_add(&args, INT8OID, Int64GetDatum((int64) GetSystemIdentifier()), false);
-	if (strm_batch_exporter_status_read(&exporter->id, &status) && status.done != NULL)
+	if (strm_batch_exporter_status_read(&exporter->id, &status))
 	{
 		strm_registry_execute("UPDATE strm.batch_exporter SET database = $2, system_identifier = $3 WHERE id = $1",
 							  STRM_REGISTRY_ARGS(&args));
