@@ -7,34 +7,23 @@
  *	  which anybody can clean up (strm_batch_clean_up).
  *
  *	  The intent of an output whose sink has kept what it replaced stays until that is removed, after the job's end. So
- *	  an intent of a finished job is one to settle, any other one to clean up.
+ *	  an intent of a finished job is one to settle, any other one to clean up. Those of batch exporters are their
+ *	  worker's, as long as the exporter is there.
  */
 #include "postgres.h"
 
-#include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "batch/run_private.h"
-#include "catalog/cache.h"
 #include "catalog/registry.h"
-#include "common/uuid.h"
+#include "connect/intent.h"
 #include "strm_privacy.h"
 
-/* What is to be cleaned up. */
-typedef struct StrmBatchRemains
-{
-	const StrmConnector *connector;
-	StrmStore  *store;			/* or NULL: opened when needed */
-	const char *path;
-	pg_uuid_t	intent;
-	const char *note;
-	bool		finished;		/* the job has ended well: only what was kept goes */
-} StrmBatchRemains;
+/* In messages. */
+#define STRM_BATCH_WHOSE "a batch job"
 
 /* ms after which cleaning up goes on another time: meanwhile nobody starts jobs */
 #define STRM_BATCH_CLEAN_UP_TIME 5000
@@ -47,17 +36,10 @@ strm_batch_intents_make(StrmBatchRun *run)
 	for (int i = 0; i < run->noutputs; i++)
 	{
 		StrmBatchOutput *output = &run->outputs[i];
-		StrmRegistryArgs args = {0};
 
 		if (output->store == NULL)
 			continue;
-		output->intent = strm_uuid_new();
-		strm_registry_add(&args, UUIDOID, UUIDPGetDatum(&output->intent), false);
-		strm_registry_add(&args, UUIDOID, UUIDPGetDatum(&run->job_id), false);
-		strm_registry_add(&args, UUIDOID, UUIDPGetDatum(&output->connector->id), false);
-		strm_registry_add_text(&args, output->place->path);
-		(void) strm_registry_execute("INSERT INTO strm.batch_job_intent (id, job_id, connector_id, path)"
-									 " VALUES ($1, $2, $3, $4)", STRM_REGISTRY_ARGS(&args));
+		output->intent = strm_intent_make(&run->job_id, &output->connector->id, output->place->path);
 		output->has_intent = any = true;
 	}
 	if (any)
@@ -70,7 +52,6 @@ strm_batch_intent_note(void *arg, const char *detail)
 	StrmBatchOutput *output = arg;
 	StrmBatchRun *run = output->run;
 	MemoryContext old = MemoryContextSwitchTo(run->cxt);
-	StrmRegistryArgs args = {0};
 
 	if (detail == NULL && output->note == NULL)
 	{
@@ -78,26 +59,11 @@ strm_batch_intent_note(void *arg, const char *detail)
 		return;					/* the intent alone says as much */
 	}
 	output->note = detail == NULL ? NULL : pstrdup(detail);
-	strm_registry_add(&args, UUIDOID, UUIDPGetDatum(&output->intent), false);
-	strm_registry_add_text(&args, detail);
-	(void) strm_registry_execute("UPDATE strm.batch_job_intent SET detail = $2 WHERE id = $1",
-								 STRM_REGISTRY_ARGS(&args));
+	strm_intent_note(&output->intent, detail);
 	MemoryContextSwitchTo(old);
 	/* within one transaction the sink has to do with what its store can list */
 	if (!run->passing || !run->one_transaction)
 		strm_batch_run_commit(run);
-}
-
-/* Nothing is to be done when the extension has been dropped meanwhile, and all intents with it. */
-static void
-strm_batch_intent_delete(const pg_uuid_t *intent)
-{
-	StrmRegistryArgs args = {0};
-
-	if (!strm_catalog_complete())
-		return;
-	strm_registry_add(&args, UUIDOID, UUIDPGetDatum(intent), false);
-	(void) strm_registry_execute("DELETE FROM strm.batch_job_intent WHERE id = $1", STRM_REGISTRY_ARGS(&args));
 }
 
 void
@@ -108,7 +74,7 @@ strm_batch_intents_forget(StrmBatchRun *run)
 		StrmBatchOutput *output = &run->outputs[i];
 
 		if (output->has_intent && (output->sink == NULL || !output->sink->kept))
-			strm_batch_intent_delete(&output->intent);
+			strm_intent_forget(&output->intent);
 	}
 }
 
@@ -123,72 +89,15 @@ strm_batch_run_keeps(const StrmBatchRun *run)
 	return false;
 }
 
-/* Asks the store to remove the remains and forgets the intent. false when it should be tried again. May raise. */
-static bool
-strm_batch_intent_clean(const StrmBatchRemains *remains)
-{
-	StrmStore  *store = remains->store;
-	bool		clean = true;
-
-	if (remains->connector != NULL)
-	{
-		if (store == NULL)
-			store = remains->connector->kind->open(remains->connector);
-		if (!remains->finished)
-			clean = remains->connector->kind->clean_up(store, remains->path, &remains->intent, remains->note);
-		else if (remains->connector->kind->settle != NULL)
-			clean = remains->connector->kind->settle(store, remains->path, &remains->intent);
-		if (remains->store == NULL)
-			remains->connector->kind->close(store);
-	}
-	if (clean)
-		strm_batch_intent_delete(&remains->intent);
-	return clean;
-}
-
-/* The same in a subtransaction: what it raises goes to the server's log, and the remains stay for another time. */
-static bool
-strm_batch_intent_try(const StrmBatchRemains *remains)
-{
-	MemoryContext cxt = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool clean = false;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(cxt);
-	PG_TRY();
-	{
-		clean = strm_batch_intent_clean(remains);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(cxt);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		ereport(LOG,
-				errcode(error->sqlerrcode),
-				errmsg("could not remove what a batch job left behind: %s", error->message));
-		FreeErrorData(error);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(cxt);
-	CurrentResourceOwner = owner;
-	return clean;
-}
-
 void
 strm_batch_intent_discard(StrmBatchOutput *output)
 {
-	StrmBatchRemains remains = {NULL, output->store, output->place->path, output->intent, output->note};
+	StrmRemains remains = {NULL, output->store, output->place->path, output->intent, output->note};
 
 	/* a sink that takes everything away leaves nothing to clean up but the intent; one that was never made may have */
 	if (output->sink == NULL || !strm_bytes_discard(output->sink))
 		remains.connector = output->connector;
-	if (output->has_intent && strm_batch_intent_try(&remains))
+	if (output->has_intent && strm_intent_clean(&remains, STRM_BATCH_WHOSE))
 		output->has_intent = false;
 }
 
@@ -200,10 +109,10 @@ strm_batch_run_settle(StrmBatchRun *run)
 	for (int i = 0; i < run->noutputs; i++)
 	{
 		StrmBatchOutput *output = &run->outputs[i];
-		StrmBatchRemains remains = {NULL, output->store, output->place->path, output->intent, output->note, true};
+		StrmRemains remains = {NULL, output->store, output->place->path, output->intent, output->note, true};
 
 		if (output->sink != NULL && output->sink->kept && strm_bytes_settle(output->sink) && output->has_intent)
-			(void) strm_batch_intent_try(&remains);
+			(void) strm_intent_clean(&remains, STRM_BATCH_WHOSE);
 	}
 	MemoryContextSwitchTo(old);
 }
@@ -239,12 +148,13 @@ strm_batch_clean_up(void)
 
 	rows = strm_registry_select("SELECT i.id, i.connector_id, i.path, i.detail, coalesce(j.state = 'FINISHED', false)"
 								" FROM strm.batch_job_intent i LEFT JOIN strm.batch_job j ON j.id = i.job_id"
-								" WHERE j.id IS NULL OR j.state NOT IN ('STARTED', 'RUNNING')"
+								" WHERE (j.id IS NULL OR j.state NOT IN ('STARTED', 'RUNNING'))"
+								" AND NOT EXISTS (SELECT FROM strm.batch_exporter e WHERE e.id = i.job_id)"
 								" ORDER BY random()", 0, NULL, NULL, NULL);
 	for (uint64 i = 0; i < rows->n; i++)
 	{
 		Datum	   *row = &rows->values[i * rows->ncolumns];
-		StrmBatchRemains remains = {0};
+		StrmRemains remains = {0};
 
 		CHECK_FOR_INTERRUPTS();
 		if (strm_batch_failed_before(failed, DatumGetUUIDP(row[1])) || GetCurrentTimestamp() >= end)
@@ -256,8 +166,8 @@ strm_batch_clean_up(void)
 		remains.connector = strm_connector_by_id(DatumGetUUIDP(row[1]));
 		remains.path = TextDatumGetCString(row[2]);
 		remains.note = rows->nulls[i * rows->ncolumns + 3] ? NULL : TextDatumGetCString(row[3]);
-		remains.finished = DatumGetBool(row[4]);
-		if (!strm_batch_intent_try(&remains))
+		remains.published = DatumGetBool(row[4]);
+		if (!strm_intent_clean(&remains, STRM_BATCH_WHOSE))
 		{
 			failed = lappend(failed, DatumGetUUIDP(row[1]));
 			left++;

@@ -21,17 +21,13 @@
 #include "batch/run_private.h"
 #include "common/secret.h"
 #include "common/uuid.h"
-#include "keys/keyset.h"
+#include "keys/key_record.h"
 #include "strm_privacy.h"
 
 #define STRM_BATCH_SORT_KB 8192
 
 /* Keys whose file is written between two looks at interrupts. */
 #define STRM_BATCH_KEYS_AT_ONCE 256
-
-const StrmRecordColumn strm_batch_keys_columns[STRM_BATCH_KEYS_COLUMNS] = {
-	{"keyLink"}, {"encryptionKey"}, {"policyId"}, {"expiresAt"},
-};
 
 /* The temporary file goes with the run's memory, whatever becomes of the run. */
 static void
@@ -137,38 +133,16 @@ strm_batch_keys_unique(StrmBatchRun *run)
 	strm_batch_keys_rewind(unique);
 }
 
-/* When the policy's retention of the key ends, in epoch milliseconds. */
-static int64
-strm_batch_keys_expiry(const StrmBatchRun *run, const StrmDataKey *key)
-{
-	return strm_catalog_policy_end(&run->policy, key->window_start) / 1000 +
-		(int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000;
-}
-
 /* Writes the row of one key; false when it was destroyed meanwhile. keyset is scratch and wiped. */
 static bool
 strm_batch_keys_write_one(StrmBatchRun *run, const pg_uuid_t *link, StringInfo keyset)
 {
 	StrmDataKey *key = strm_data_key_by_link(link);
-	StrmRecordValue *values = run->keys->values;
-	char		expiry[MAXINT8LEN + 1];
 
 	if (key->destroyed)
 		return false;
-	resetStringInfo(keyset);
-	strm_keyset_append(key, keyset);
-	values[0].kind = values[1].kind = STRM_RECORD_TEXT;
-	values[0].text = strm_uuid_text(&key->key_link);
-	values[0].size = strlen(values[0].text);
-	values[1].text = keyset->data;
-	values[1].size = keyset->len;
-	values[2].kind = run->policy.is_default ? STRM_RECORD_NULL : STRM_RECORD_TEXT;
-	values[2].text = run->policy.is_default ? NULL : strm_uuid_text(&run->policy.id);
-	values[2].size = run->policy.is_default ? 0 : strlen(values[2].text);
-	values[3].kind = STRM_RECORD_NUMBER;
-	values[3].text = expiry;
-	values[3].size = pg_lltoa(strm_batch_keys_expiry(run, key), expiry);
-	run->keys->writer->write(run->keys->writer, values);
+	strm_key_record_values(&run->policy, key, keyset, run->keys->values);
+	run->keys->writer->write(run->keys->writer, run->keys->values);
 	strm_secret_wipe(keyset->data, keyset->len);
 	return true;
 }

@@ -20,6 +20,7 @@
 #include "batch/run_private.h"
 #include "catalog/registry.h"
 #include "common/errors.h"
+#include "keys/key_record.h"
 #include "keys/wrapped_json.h"
 #include "strm_privacy.h"
 
@@ -123,7 +124,7 @@ strm_batch_run_add_outputs(StrmBatchRun *run)
 	for (int i = 0; i < job->nderived; i++)
 		strm_batch_run_add_output(run, &job->derived[i].target, &job->derived[i], NULL, 0);
 	if (job->has_keys)
-		run->keys = strm_batch_run_add_output(run, &job->keys, NULL, strm_batch_keys_columns, STRM_BATCH_KEYS_COLUMNS);
+		run->keys = strm_batch_run_add_output(run, &job->keys, NULL, strm_key_record_columns, STRM_KEY_RECORD_COLUMNS);
 	if (job->has_rejects)
 		run->rejects = strm_batch_run_add_output(run, &job->rejects, NULL, strm_batch_rejects_columns,
 												 STRM_BATCH_REJECTS_COLUMNS);

@@ -197,9 +197,6 @@ extern void strm_batch_keys_note(StrmBatchRun *run, StrmDataKey *key);
 /* Writes all keys that were used. */
 extern void strm_batch_keys_write(StrmBatchRun *run);
 
-#define STRM_BATCH_KEYS_COLUMNS 4
-extern const StrmRecordColumn strm_batch_keys_columns[STRM_BATCH_KEYS_COLUMNS];
-
 /* rejects.c */
 
 /* Counts and lists the record at hand; raises when there are too many. */
