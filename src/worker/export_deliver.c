@@ -342,8 +342,8 @@ strm_export_dispatch(StrmExportSession *session, StrmDecodedRow *row)
 		strm_export_see(session, row);
 		return true;
 	}
-	relation = strm_export_relation(session, row->relid);
-	for (int i = 0; i < relation->nexporters; i++)
+	relation = strm_export_tables_stream(session->tables, row->relid);
+	for (int i = 0; relation != NULL && i < relation->nexporters; i++)
 	{
 		StrmExportExporter *exporter = relation->exporters[i];
 

@@ -16,13 +16,13 @@
 
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "utils/hsearch.h"
 
 #include "export/backfill.h"
 #include "export/decoder.h"
 #include "export/exporter.h"
 #include "export/progress.h"
 #include "export/sink.h"
+#include "export/tables.h"
 #include "worker/export_slot.h"
 
 /* Bytes that the sinks of all exporters may queue, and the least of one; of a derived stream. */
@@ -122,12 +122,10 @@ typedef struct StrmExportExporter
 	int			live;			/* number among the live ones; -1: none yet */
 } StrmExportExporter;
 
-/* A table that decoding met, or that is known to belong to a stream. */
+/* A stream that is published. */
 typedef struct StrmExportRelation
 {
-	Oid			relid;
-	Oid			stream;			/* the stream's table; InvalidOid: none of ours */
-	bool		unsure;			/* something happened to the table */
+	Oid			stream;			/* its table */
 	int			nexporters;
 	StrmExportExporter **exporters;
 } StrmExportRelation;
@@ -166,8 +164,7 @@ struct StrmExportSession
 	List	   *exporters;
 
 	Oid			definitions;	/* strm.kafka_exporter */
-	MemoryContext map_cxt;
-	HTAB	   *relations;
+	StrmExportTables *tables;	/* of which StrmExportRelation is the stream */
 	List	   *seen;
 
 	StrmDecoder *decoder;		/* NULL: there is no slot to read */
@@ -208,8 +205,6 @@ extern void strm_export_session_close(StrmExportSession *session);
 extern bool strm_export_refresh(StrmExportSession *session);
 /* Decoding asks: is that table's content wanted? */
 extern bool strm_export_wanted(void *session, Oid relid);
-/* Who wants a table's rows. In a transaction. */
-extern StrmExportRelation *strm_export_relation(StrmExportSession *session, Oid relid);
 
 /* --- export_exporter.c --- */
 

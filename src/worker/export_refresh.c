@@ -1,22 +1,11 @@
 /*
  * export_refresh.c
  *	  What a session knows of definitions: the cluster, its exporters, and which tables they want.
- *
- *	  Tables are known by OID. A partition that was made since the last look is found by its ancestors; a table that is
- *	  none of ours is remembered as that until something happens to it.
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "catalog/partition.h"
-#include "catalog/pg_class.h"
-#include "catalog/pg_inherits.h"
 #include "miscadmin.h"
-#include "storage/lockdefs.h"
-#include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/syscache.h"
 
 #include "catalog/cache.h"
 #include "common/errors.h"
@@ -26,146 +15,59 @@
 
 /* --- tables --- */
 
-/* Something happened to a table: it may be a partition of ours now. Only marks. */
+/* The stream with all its exporters, and its partitions. */
 static void
-strm_export_relation_changed(Datum arg, Oid relid)
+strm_export_map_stream(StrmExportSession *session, Oid stream, MemoryContext cxt)
 {
-	StrmExportSession *session = (StrmExportSession *) DatumGetPointer(arg);
-	HASH_SEQ_STATUS scan;
-	StrmExportRelation *relation;
-
-	if (session->relations == NULL)
-		return;
-	if (OidIsValid(relid))
-	{
-		relation = hash_search(session->relations, &relid, HASH_FIND, NULL);
-		if (relation != NULL)
-			relation->unsure = true;
-		return;
-	}
-	hash_seq_init(&scan, session->relations);
-	while ((relation = hash_seq_search(&scan)) != NULL)
-		relation->unsure = true;
-}
-
-/* A table of a stream that is published, or (none) one that is not. */
-static StrmExportRelation *
-strm_export_add_relation(StrmExportSession *session, Oid relid, const StrmExportRelation *root)
-{
-	StrmExportRelation *relation = hash_search(session->relations, &relid, HASH_ENTER, NULL);
-
-	relation->stream = root ? root->stream : InvalidOid;
-	relation->nexporters = root ? root->nexporters : 0;
-	relation->exporters = root ? root->exporters : NULL;
-	relation->unsure = false;
-	return relation;
-}
-
-/* The stream's entry with all its exporters, and one for each of its partitions. */
-static void
-strm_export_map_stream(StrmExportSession *session, Oid stream)
-{
-	MemoryContext old = MemoryContextSwitchTo(session->map_cxt);
-	StrmExportRelation root = {.stream = stream};
-	List	   *tables;
+	MemoryContext old = MemoryContextSwitchTo(cxt);
+	StrmExportRelation *relation = palloc0(sizeof(StrmExportRelation));
 	ListCell   *lc;
 
-	root.exporters = palloc(list_length(session->exporters) * sizeof(StrmExportExporter *));
+	relation->stream = stream;
+	relation->exporters = palloc(list_length(session->exporters) * sizeof(StrmExportExporter *));
 	foreach(lc, session->exporters)
 	{
 		StrmExportExporter *exporter = lfirst(lc);
 
 		if (exporter->stream == stream)
-			root.exporters[root.nexporters++] = exporter;
+			relation->exporters[relation->nexporters++] = exporter;
 	}
-	tables = find_all_inheritors(stream, NoLock, NULL);
-	foreach(lc, tables)
-		strm_export_add_relation(session, lfirst_oid(lc), &root);
 	MemoryContextSwitchTo(old);
+	strm_export_tables_add(session->tables, stream, relation);
 }
 
 /* Builds the map of tables anew. */
 static void
 strm_export_map(StrmExportSession *session)
 {
-	HASHCTL		control = {.keysize = sizeof(Oid), .entrysize = sizeof(StrmExportRelation)};
+	MemoryContext cxt;
+	MemoryContext old;
 	ListCell   *lc;
 
-	if (session->map_cxt == NULL)
+	if (session->tables == NULL)
 	{
-		session->map_cxt = AllocSetContextCreate(session->cxt, "strm_privacy exported tables", ALLOCSET_SMALL_SIZES);
-		CacheRegisterRelcacheCallback(strm_export_relation_changed, PointerGetDatum(session));
+		old = MemoryContextSwitchTo(session->cxt);
+		session->tables = strm_export_tables_create();
+		MemoryContextSwitchTo(old);
 	}
-	session->relations = NULL;
-	MemoryContextReset(session->map_cxt);
-	control.hcxt = session->map_cxt;
-	session->relations = hash_create("strm_privacy exported tables", 64, &control,
-									 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	cxt = strm_export_tables_reset(session->tables);
 	session->definitions = strm_catalog_table(STRM_TABLE_KAFKA_EXPORTER);
 	foreach(lc, session->exporters)
 	{
 		Oid			stream = ((StrmExportExporter *) lfirst(lc))->stream;
+		StrmExportRelation *relation = OidIsValid(stream) ? strm_export_tables_find(session->tables, stream) : NULL;
 
-		if (OidIsValid(stream) && hash_search(session->relations, &stream, HASH_FIND, NULL) == NULL)
-			strm_export_map_stream(session, stream);
+		if (OidIsValid(stream) && (relation == NULL || relation->stream != stream))
+			strm_export_map_stream(session, stream, cxt);
 	}
 }
 
-static bool
-strm_export_is_partition(Oid relid)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	bool		is;
-
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	is = ((Form_pg_class) GETSTRUCT(tuple))->relispartition;
-	ReleaseSysCache(tuple);
-	return is;
-}
-
-/* Called while decoding: a table that is not known and may be a partition of ours is wanted, to have a closer look. */
 bool
 strm_export_wanted(void *arg, Oid relid)
 {
 	StrmExportSession *session = arg;
-	StrmExportRelation *relation;
 
-	if (relid == session->definitions)
-		return true;
-	relation = hash_search(session->relations, &relid, HASH_FIND, NULL);
-	if (relation == NULL || (relation->unsure && !OidIsValid(relation->stream)))
-		return strm_export_is_partition(relid);
-	return OidIsValid(relation->stream);
-}
-
-StrmExportRelation *
-strm_export_relation(StrmExportSession *session, Oid relid)
-{
-	StrmExportRelation *relation = hash_search(session->relations, &relid, HASH_FIND, NULL);
-	ListCell   *lc;
-
-	if (relation != NULL && (OidIsValid(relation->stream) || !relation->unsure))
-		return relation;
-	relation = NULL;
-	if (strm_export_is_partition(relid))
-	{
-		/* the stream may be a partition of something larger itself */
-		foreach(lc, get_partition_ancestors(relid))
-		{
-			relation = hash_search(session->relations, &lfirst_oid(lc), HASH_FIND, NULL);
-			if (relation != NULL && OidIsValid(relation->stream))
-				break;
-			relation = NULL;
-		}
-	}
-	if (relation != NULL)
-	{
-		StrmExportRelation root = *relation;
-
-		return strm_export_add_relation(session, relid, &root);
-	}
-	return strm_export_add_relation(session, relid, NULL);
+	return relid == session->definitions || strm_export_tables_wanted(session->tables, relid);
 }
 
 /* --- definitions --- */
