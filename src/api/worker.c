@@ -77,9 +77,17 @@ strm_sql_worker_processes(PG_FUNCTION_ARGS)
 							psprintf("batch job %s", strm_uuid_text(&jobs[i].job)));
 	}
 	for (int i = 0; i < nexports; i++)
+	{
+		if (strm_export_is_batch(&exports[i].cluster))
+		{
+			strm_worker_put(result, "batch export", exports[i].database, exports[i].pid, exports[i].since,
+							"batch exporters");
+			continue;
+		}
 		strm_worker_put(result, "kafka", exports[i].database, exports[i].pid, exports[i].since,
 						psprintf(exports[i].check ? "checks a topic of Kafka cluster %s" : "Kafka cluster %s",
 								 strm_uuid_text(&exports[i].cluster)));
+	}
 	for (int i = 0; i < ningests; i++)
 		strm_worker_put(result, "ingest", ingests[i].database, ingests[i].pid, ingests[i].since,
 						psprintf("ingest worker %d of %d", ingests[i].share.index + 1, ingests[i].share.of));

@@ -158,24 +158,6 @@ strm_export_fail_sink(StrmExportExporter *exporter)
 		strm_export_fail(exporter, true, STRM_ERR_INTERNAL, "the producer failed", NULL);
 }
 
-/* Does trying again help by itself against errors of that class? A master key that is missing may come. */
-static bool
-strm_export_is_temporary(int sqlstate)
-{
-	switch (ERRCODE_TO_CATEGORY(sqlstate))
-	{
-		case MAKE_SQLSTATE('0', '8', '0', '0', '0'):	/* connections */
-		case MAKE_SQLSTATE('4', '0', '0', '0', '0'):	/* rollback */
-		case MAKE_SQLSTATE('5', '3', '0', '0', '0'):	/* resources */
-		case MAKE_SQLSTATE('5', '5', '0', '0', '0'):	/* state of an object */
-		case MAKE_SQLSTATE('5', '7', '0', '0', '0'):	/* operator intervention */
-		case MAKE_SQLSTATE('5', '8', '0', '0', '0'):	/* system */
-			return true;
-		default:
-			return false;
-	}
-}
-
 void
 strm_export_caught(StrmExportExporter *exporter)
 {
@@ -191,7 +173,7 @@ strm_export_caught(StrmExportExporter *exporter)
 	MemoryContextSwitchTo(exporter->session->scratch);
 	RESUME_INTERRUPTS();
 	strm_errors_describe(edata, &text);
-	strm_export_fail(exporter, strm_export_is_temporary(edata->sqlerrcode), edata->sqlerrcode, text.message,
+	strm_export_fail(exporter, strm_worker_is_temporary(edata->sqlerrcode), edata->sqlerrcode, text.message,
 					 text.detail ? text.detail : text.hint);
 }
 

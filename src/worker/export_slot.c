@@ -19,8 +19,16 @@
 
 #define STRM_EXPORT_START_TIMEOUT 60000 /* ms, after which a worker that was asked for is not coming any more */
 
+const pg_uuid_t strm_export_batch = {{0}};
+
 /* This process's slot, when it is such a worker. */
 static StrmExportSlot *own_slot = NULL;
+
+bool
+strm_export_is_batch(const pg_uuid_t *cluster)
+{
+	return memcmp(cluster, &strm_export_batch, sizeof(pg_uuid_t)) == 0;
+}
 
 /* With the lock held: the slot of that use, or NULL when that use is over. */
 static StrmExportSlot *
@@ -192,8 +200,8 @@ strm_export_slot_exit(int code, Datum arg)
 		slot->database = InvalidOid;
 	else
 	{
-		pg_atomic_write_u64(&slot->wake, 0);
-		pg_atomic_fetch_sub_u32(&strm_worker_shared->nwake, 1);
+		if (pg_atomic_exchange_u64(&slot->wake, 0) != 0)
+			pg_atomic_fetch_sub_u32(&strm_worker_shared->nwake, 1);
 		/* however it ended: who was asked to leave has left (it may have been terminated, as it did not listen) */
 		strm_export_slot_end(slot, code != 0 && !slot->leave);
 	}
@@ -225,7 +233,7 @@ strm_export_slot_attach(const StrmSlotRef *ref, pg_uuid_t *cluster, Oid *databas
 		slot->pid = MyProcPid;
 		slot->proc = MyProc;
 		slot->since = GetCurrentTimestamp();
-		if (!slot->check)
+		if (!slot->check && !strm_export_is_batch(&slot->cluster))
 			strm_export_slot_listen(slot);
 		*cluster = slot->cluster;
 		*database = slot->database;
@@ -288,6 +296,18 @@ strm_export_wake(Oid database)
 		if ((Oid) (wake >> 32) == database)
 			SetLatch(&ProcGlobal->allProcs[(uint32) wake].procLatch);
 	}
+}
+
+void
+strm_export_slot_poke(void)
+{
+	StrmExportSlot *slot;
+
+	LWLockAcquire(strm_worker_lock, LW_SHARED);
+	slot = strm_export_slot_of_cluster(&strm_export_batch);
+	if (slot != NULL && slot->pid != 0)
+		SetLatch(&slot->proc->procLatch);
+	LWLockRelease(strm_worker_lock);
 }
 
 /*

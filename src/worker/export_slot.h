@@ -1,7 +1,7 @@
 /*
  * export_slot.h
  *	  Shared memory of export workers: one slot for each Kafka cluster whose worker runs or is about to, and live
- *	  numbers of its exporters.
+ *	  numbers of its exporters; and one for the worker of a database's batch exporters, whose id is the nil uuid.
  */
 #ifndef STRM_WORKER_EXPORT_SLOT_H
 #define STRM_WORKER_EXPORT_SLOT_H
@@ -12,6 +12,10 @@
 #include "worker/state.h"
 
 #define STRM_EXPORT_ADDRESS_SIZE 64
+
+/* In place of a cluster: the batch exporters of the database. */
+extern const pg_uuid_t strm_export_batch;
+extern bool strm_export_is_batch(const pg_uuid_t *cluster);
 
 /* A copy of a slot. */
 typedef struct StrmExportInfo
@@ -92,6 +96,12 @@ extern void strm_export_live_publish(int nexporters, int npartitions, StrmExport
  * streams, and of those that changed Kafka definitions. Nearly free when there is no export worker. Does not raise.
  */
 extern void strm_export_wake(Oid database);
+
+/*
+ * The scheduler: wakes the batch export worker of this database, which commits do not wake, to look at definitions
+ * again.
+ */
+extern void strm_export_slot_poke(void);
 
 /* For strm_state_ask_to_leave(): tells workers of that database to leave; pid of one that is still there, or 0. */
 extern pid_t strm_export_ask_to_leave(Oid database);

@@ -1,7 +1,8 @@
 /*
  * scheduler_exports.c
- *	  What a scheduler does for Kafka clusters: keeps an export worker running for each one, and takes away replication
- *	  slots that nobody will ever read, and notes of erased events that no slot can bring any more.
+ *	  What a scheduler does for Kafka clusters and batch exporters: keeps an export worker running for each cluster and
+ *	  one for all batch exporters, and takes away replication slots that nobody will ever read, and notes of erased
+ *	  events that no slot can bring any more.
  *
  *	  Only a database's scheduler starts export workers, and only they make replication slots of ours: a slot whose
  *	  cluster the scheduler does not see is one whose cluster is gone. It is dropped when its worker, which finds that
@@ -14,6 +15,7 @@
 
 #include "common/errors.h"
 #include "common/uuid.h"
+#include "export/batch_exporter.h"
 #include "export/decoder.h"
 #include "export/erased.h"
 #include "export/exporter.h"
@@ -28,6 +30,17 @@
 #define STRM_EXPORTS_RETRY_NO_ROOM 10000
 #define STRM_EXPORTS_RETRY_SLOT 1000	/* a slot that is still held */
 #define STRM_EXPORTS_ERASED 10000	/* between two looks whether erased events can be forgotten */
+
+/* A worker that there is to be, or would be if this were not a copy of its database. */
+typedef struct StrmExportWorker
+{
+	pg_uuid_t	id;				/* of the cluster; or strm_export_batch */
+	const char *slot;			/* its replication slot */
+	const char *what;			/* does: for messages */
+	bool		ours;
+	const char *type;
+	const char *function;
+} StrmExportWorker;
 
 /* How it went with the worker of a cluster. */
 typedef struct StrmExportHistory
@@ -58,24 +71,60 @@ strm_scheduler_exports_history(StrmSchedulerExports *exports, const pg_uuid_t *c
 	return history;
 }
 
-static StrmKafkaCluster *
-strm_scheduler_exports_find(List *clusters, const pg_uuid_t *id)
+/* Adds the worker of a cluster. */
+static List *
+strm_scheduler_exports_add(List *workers, const StrmKafkaCluster *cluster)
+{
+	StrmExportWorker *worker = palloc0(sizeof(StrmExportWorker));
+
+	worker->id = cluster->id;
+	worker->slot = strm_kafka_slot_name(&cluster->id);
+	worker->what = psprintf("publish to Kafka cluster \"%s\"", cluster->name);
+	worker->ours = cluster->ours;
+	worker->type = STRM_WORKER_EXPORT;
+	worker->function = "strm_worker_export_main";
+	return lappend(workers, worker);
+}
+
+/* Adds the worker of batch exporters, if there are any. */
+static List *
+strm_scheduler_exports_add_batch(List *workers, List *exporters)
+{
+	StrmExportWorker *worker;
+	ListCell   *lc;
+
+	if (exporters == NIL)
+		return workers;
+	worker = palloc0(sizeof(StrmExportWorker));
+	worker->id = strm_export_batch;
+	worker->slot = strm_batch_exporter_slot_name();
+	worker->what = "run batch exporters";
+	worker->type = STRM_WORKER_BATCH_EXPORT;
+	worker->function = "strm_worker_batch_export_main";
+	foreach(lc, exporters)
+		worker->ours |= ((StrmBatchExporter *) lfirst(lc))->ours;
+	/* its slot goes when none is ours any more */
+	return worker->ours ? lappend(workers, worker) : workers;
+}
+
+static StrmExportWorker *
+strm_scheduler_exports_find(List *workers, const pg_uuid_t *id)
 {
 	ListCell   *lc;
 
-	foreach(lc, clusters)
+	foreach(lc, workers)
 	{
-		StrmKafkaCluster *cluster = lfirst(lc);
+		StrmExportWorker *worker = lfirst(lc);
 
-		if (memcmp(&cluster->id, id, sizeof(pg_uuid_t)) == 0)
-			return cluster;
+		if (memcmp(&worker->id, id, sizeof(pg_uuid_t)) == 0)
+			return worker;
 	}
 	return NULL;
 }
 
 /* Learns from workers that have ended, and forgets clusters that are gone. */
 static void
-strm_scheduler_exports_reap(StrmSchedulerExports *exports, List *clusters)
+strm_scheduler_exports_reap(StrmSchedulerExports *exports, List *workers)
 {
 	StrmExportEnd end;
 	ListCell   *lc;
@@ -101,7 +150,7 @@ strm_scheduler_exports_reap(StrmSchedulerExports *exports, List *clusters)
 	{
 		StrmExportHistory *history = lfirst(lc);
 
-		if (strm_scheduler_exports_find(clusters, &history->cluster) == NULL)
+		if (strm_scheduler_exports_find(workers, &history->cluster) == NULL)
 		{
 			exports->clusters = foreach_delete_current(exports->clusters, lc);
 			pfree(history);
@@ -111,46 +160,46 @@ strm_scheduler_exports_reap(StrmSchedulerExports *exports, List *clusters)
 
 /* Says once that the server has no room for another worker, until it has. */
 static void
-strm_scheduler_exports_report_room(StrmSchedulerExports *exports, const StrmKafkaCluster *cluster, bool room)
+strm_scheduler_exports_report_room(StrmSchedulerExports *exports, const StrmExportWorker *worker, bool room)
 {
 	if (!room && !exports->no_room)
 		ereport(WARNING,
 				errcode(STRM_ERR_WORKERS),
-				errmsg("there is no room for a background worker to publish to Kafka cluster \"%s\"", cluster->name),
+				errmsg("there is no room for a background worker to %s", worker->what),
 				errdetail("All background workers that the server may have are in use."),
-				errhint("Raise max_worker_processes: each Kafka cluster takes one."));
+				errhint("Raise max_worker_processes: each Kafka cluster takes one, and all batch exporters of a database another."));
 	exports->no_room = !room;
 }
 
 /* false when there is no room for another worker. */
 static bool
-strm_scheduler_exports_start(const StrmKafkaCluster *cluster)
+strm_scheduler_exports_start(const StrmExportWorker *worker)
 {
 	StrmSlotRef slot;
 
-	if (!strm_export_slot_reserve(&cluster->id, &slot))
+	if (!strm_export_slot_reserve(&worker->id, &slot))
 		return false;
-	if (strm_worker_start(STRM_WORKER_EXPORT, "strm_worker_export_main", &slot, NULL))
+	if (strm_worker_start(worker->type, worker->function, &slot, NULL))
 		return true;
 	strm_export_slot_unreserve(&slot);
 	return false;
 }
 
-/* Starts the worker of a cluster if it is time to. Returns the milliseconds until it should be considered again. */
+/* Starts a worker if it is time to. Returns the milliseconds until it should be considered again. */
 static long
-strm_scheduler_exports_consider(StrmSchedulerExports *exports, const StrmKafkaCluster *cluster, long idle)
+strm_scheduler_exports_consider(StrmSchedulerExports *exports, const StrmExportWorker *worker, long idle)
 {
-	StrmExportHistory *history = strm_scheduler_exports_history(exports, &cluster->id);
+	StrmExportHistory *history = strm_scheduler_exports_history(exports, &worker->id);
 	TimestampTz now = GetCurrentTimestamp();
 	StrmExportInfo info;
 	bool		room;
 
-	if (strm_export_slot_find(&cluster->id, &info))
+	if (strm_export_slot_find(&worker->id, &info))
 		return idle;
 	if (history->next > now)
 		return Max(TimestampDifferenceMilliseconds(now, history->next), 1);
-	room = strm_scheduler_exports_start(cluster);
-	strm_scheduler_exports_report_room(exports, cluster, room);
+	room = strm_scheduler_exports_start(worker);
+	strm_scheduler_exports_report_room(exports, worker, room);
 	return room ? idle : STRM_EXPORTS_RETRY_NO_ROOM;
 }
 
@@ -194,13 +243,13 @@ strm_scheduler_exports_drop_slot(const char *name)
 	if (info.active_pid != 0)
 		return false;
 	strm_slot_drop(name, false);
-	ereport(LOG, errmsg("dropped replication slot \"%s\", whose Kafka cluster is gone", name));
+	ereport(LOG, errmsg("dropped replication slot \"%s\", whose exporters are gone", name));
 	return true;
 }
 
-/* Drops slots that belong to none of the clusters. Returns false when one is still held. */
+/* Drops slots that belong to none of the workers. Returns false when one is still held. */
 static bool
-strm_scheduler_exports_sweep(List *slots, List *clusters)
+strm_scheduler_exports_sweep(List *slots, List *workers)
 {
 	bool		done = true;
 	ListCell   *slot;
@@ -210,34 +259,49 @@ strm_scheduler_exports_sweep(List *slots, List *clusters)
 	{
 		bool		wanted = false;
 
-		foreach(lc, clusters)
-			wanted |= strcmp(strm_kafka_slot_name(&((StrmKafkaCluster *) lfirst(lc))->id), lfirst(slot)) == 0;
+		foreach(lc, workers)
+			wanted |= strcmp(((StrmExportWorker *) lfirst(lc))->slot, lfirst(slot)) == 0;
 		if (!wanted)
 			done &= strm_scheduler_exports_drop_slot(lfirst(slot));
 	}
 	return done;
 }
 
+/* The workers that there are to be; what must not be exported from here is marked. */
+static List *
+strm_scheduler_exports_workers(void)
+{
+	List	   *clusters = strm_kafka_clusters();
+	List	   *exporters = strm_batch_exporters();
+	List	   *workers = NIL;
+	ListCell   *lc;
+
+	foreach(lc, clusters)
+	{
+		workers = strm_scheduler_exports_add(workers, lfirst(lc));
+		if (!((StrmKafkaCluster *) lfirst(lc))->ours)
+			strm_scheduler_exports_disown(lfirst(lc));
+	}
+	return strm_scheduler_exports_add_batch(workers, exporters);
+}
+
 long
 strm_scheduler_exports_look(StrmSchedulerExports *exports, long idle)
 {
-	List	   *clusters = strm_kafka_clusters();
+	List	   *workers = strm_scheduler_exports_workers();
 	long		wait = idle;
 	ListCell   *lc;
 
 	strm_export_slot_sweep();
-	strm_scheduler_exports_reap(exports, clusters);
-	if (!strm_scheduler_exports_sweep(strm_slot_list(), clusters))
+	strm_scheduler_exports_reap(exports, workers);
+	if (!strm_scheduler_exports_sweep(strm_slot_list(), workers))
 		wait = Min(wait, STRM_EXPORTS_RETRY_SLOT);
-	foreach(lc, clusters)
+	foreach(lc, workers)
 	{
-		StrmKafkaCluster *cluster = lfirst(lc);
-
-		if (cluster->ours)
-			wait = Min(wait, strm_scheduler_exports_consider(exports, cluster, idle));
-		else
-			strm_scheduler_exports_disown(cluster);
+		if (((StrmExportWorker *) lfirst(lc))->ours)
+			wait = Min(wait, strm_scheduler_exports_consider(exports, lfirst(lc), idle));
 	}
+	strm_export_slot_poke();
 	if (strm_erased_sweep())
 		wait = Min(wait, STRM_EXPORTS_ERASED);
 	return wait;

@@ -1,6 +1,6 @@
 /*
  * scheduler_exports.h
- *	  What a scheduler does for Kafka clusters.
+ *	  What a scheduler does for Kafka clusters and batch exporters.
  */
 #ifndef STRM_WORKER_SCHEDULER_EXPORTS_H
 #define STRM_WORKER_SCHEDULER_EXPORTS_H
@@ -15,9 +15,10 @@ typedef struct StrmSchedulerExports
 } StrmSchedulerExports;
 
 /*
- * In a transaction: starts a worker for each cluster that has none, marks exporters of clusters that belong to another
- * database, drops replication slots whose cluster is gone, and forgets erased events. Returns the number of
- * milliseconds after which there will be more to do, at most idle; the end of an export worker nudges the scheduler.
+ * In a transaction: starts a worker for each cluster and for batch exporters unless it runs, marks Kafka exporters that
+ * belong to another database, drops replication slots whose exporters are gone, and forgets erased events. Returns the
+ * number of milliseconds after which there will be more to do, at most idle; the end of an export worker nudges the
+ * scheduler.
  */
 extern long strm_scheduler_exports_look(StrmSchedulerExports *exports, long idle);
 

@@ -196,3 +196,20 @@ strm_worker_back_off(int failures)
 {
 	return strm_worker_back_off_from(STRM_BACK_OFF_FIRST, failures);
 }
+
+bool
+strm_worker_is_temporary(int sqlstate)
+{
+	switch (ERRCODE_TO_CATEGORY(sqlstate))
+	{
+		case MAKE_SQLSTATE('0', '8', '0', '0', '0'):	/* connections */
+		case MAKE_SQLSTATE('4', '0', '0', '0', '0'):	/* rollback */
+		case MAKE_SQLSTATE('5', '3', '0', '0', '0'):	/* resources */
+		case MAKE_SQLSTATE('5', '5', '0', '0', '0'):	/* state of an object */
+		case MAKE_SQLSTATE('5', '7', '0', '0', '0'):	/* operator intervention */
+		case MAKE_SQLSTATE('5', '8', '0', '0', '0'):	/* system */
+			return true;
+		default:
+			return false;
+	}
+}

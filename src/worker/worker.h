@@ -14,6 +14,7 @@
 #define STRM_WORKER_SCHEDULER "strm_privacy scheduler"
 #define STRM_WORKER_JOB "strm_privacy batch job"
 #define STRM_WORKER_EXPORT "strm_privacy Kafka worker"
+#define STRM_WORKER_BATCH_EXPORT "strm_privacy batch export"
 #define STRM_WORKER_INGEST "strm_privacy ingest worker"
 #define STRM_WORKER_KAFKA_CHECK "strm_privacy Kafka check"
 
@@ -64,12 +65,19 @@ extern long strm_worker_back_off(int failures);
 /* The same, from another first number of milliseconds. */
 extern long strm_worker_back_off_from(long first, int failures);
 
+/*
+ * Does trying again help by itself against errors of that SQLSTATE (connections, resources, states, the system)? A
+ * master key that is missing may come.
+ */
+extern bool strm_worker_is_temporary(int sqlstate);
+
 /* Entry points of the workers. */
 extern PGDLLEXPORT void strm_worker_launcher_main(Datum main_arg);
 extern PGDLLEXPORT void strm_worker_scheduler_main(Datum main_arg);
 extern PGDLLEXPORT void strm_worker_job_main(Datum main_arg);
 extern PGDLLEXPORT void strm_worker_export_main(Datum main_arg);
 extern PGDLLEXPORT void strm_worker_ingest_main(Datum main_arg);
+extern PGDLLEXPORT void strm_worker_batch_export_main(Datum main_arg);
 extern PGDLLEXPORT void strm_worker_kafka_check_main(Datum main_arg);
 
 #endif							/* STRM_WORKER_H */
