@@ -25,6 +25,7 @@
 #include "utils/snapmgr.h"
 
 #include "catalog/cache.h"
+#include "catalog/entity_log.h"
 #include "common/errors.h"
 #include "ingest/inbox_move.h"
 #include "ingest/inbox_round.h"
@@ -35,6 +36,9 @@
 /* ms */
 #define STRM_INGEST_BACK_OFF 1000	/* after a first failure */
 #define STRM_INGEST_BACK_OFF_MAX 60000
+
+/* ms between two messages for strm.entity_log of rows that were set aside */
+#define STRM_INGEST_TELL 10000
 
 /* The inbox is vacuumed after that many rows were deleted and its pages were read that many times since. */
 #define STRM_INGEST_VACUUM_ROWS 2000
@@ -146,15 +150,48 @@ strm_ingest_move_as_owner(StrmIngestTables *tables, const StrmQueuedRow *places,
 	SetUserIdAndSecContext(user, context);
 }
 
+/* A message of the stream for strm.entity_log, in a transaction of its own. What fails here ends here. */
 static void
-strm_ingest_report_faults(const StrmInboxMoved *moved, const char *inbox)
+strm_ingest_tell(const StrmIngestInbox *inbox, int sqlstate, const char *message, const char *hint)
 {
+	MemoryContext cxt = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		strm_ingest_begin();
+		strm_entity_log("stream", &inbox->stream, WARNING, sqlstate, message, hint);
+		strm_worker_end_transaction();
+	}
+	PG_CATCH();
+	{
+		HOLD_INTERRUPTS();
+		MemoryContextSwitchTo(cxt);
+		EmitErrorReport();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(cxt);
+}
+
+/* Says that rows were set aside: to the server's log, and now and then to strm.entity_log. */
+static void
+strm_ingest_report_faults(StrmIngestInbox *inbox, const StrmInboxMoved *moved)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
 	ereport(LOG,
 			errcode(moved->sqlstate),
-			errmsg("rows of inbox \"%s\" were set aside: %d", inbox, moved->faults),
+			errmsg("rows of inbox \"%s\" were set aside: %d", inbox->name, moved->faults),
 			errdetail_internal("%s", moved->message),
 			errhint("See strm_fault in the inbox. Use strm.retry_inbox() when it is mended."),
 			errhidestmt(true), errhidecontext(true));
+	if (inbox->told != 0 && !TimestampDifferenceExceeds(inbox->told, now, STRM_INGEST_TELL))
+		return;
+	inbox->told = now;
+	strm_ingest_tell(inbox, moved->sqlstate, psprintf("queued rows were set aside: %s", moved->message),
+					 "See strm_fault in the inbox. Use strm.retry_inbox() when it is mended.");
 }
 
 /* One transaction: moves the next batch of the work. */
@@ -185,7 +222,7 @@ strm_ingest_batch(StrmIngestInbox *inbox, StrmIngestWork *work)
 	if (OidIsValid(oid))
 		strm_inbox_moved(oid, moved.moved);
 	if (moved.faults > 0)
-		strm_ingest_report_faults(&moved, inbox->name);
+		strm_ingest_report_faults(inbox, &moved);
 	inbox->moved += moved.moved + moved.faults;
 	inbox->deleted += moved.moved + moved.faults;
 	work->done = moved.lost ? work->round.n : work->done + moved.taken;
@@ -214,6 +251,7 @@ strm_ingest_put_off(StrmIngestInbox *inbox, const ErrorData *edata)
 			told.detail ? errdetail_internal("%s", told.detail) : 0,
 			told.hint ? errhint("%s", told.hint) : 0,
 			errhidestmt(true), errhidecontext(true));
+	strm_ingest_tell(inbox, edata->sqlerrcode, psprintf("queued rows wait: %s", told.message), told.hint);
 }
 
 /* After an error: decides what becomes of the work. */

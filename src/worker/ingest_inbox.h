@@ -24,6 +24,7 @@ typedef struct StrmIngestInbox
 	int			sqlstate;		/* of the last one; it was logged */
 	TimestampTz next;			/* when to look again after a failure */
 	uint64		generation;		/* of the catalog when it failed: what changed since may have mended it */
+	TimestampTz told;			/* strm.entity_log of rows that were set aside */
 	int64		deleted;		/* rows, since it was vacuumed last */
 	int64		scanned;		/* pages, since then */
 } StrmIngestInbox;

@@ -146,6 +146,7 @@ is(sql('SELECT count(*), count(DISTINCT n) FROM qf'), '297|297', 'and all other 
 is(sql("SELECT inbox_rows, inbox_faults FROM strm.streams WHERE stream = 'qf'::regclass"), '5|5', 'strm.streams counts them');
 my $logged = slurp_file($node->logfile, $log);
 like($logged, qr/rows of inbox "qf_inbox" were set aside/, 'it is logged');
+like(sql(q{SELECT level, sqlstate, message FROM strm.entity_log WHERE entity = 'stream' AND name = 'qf' ORDER BY at LIMIT 1}), qr/^WARNING\|(23505|23514|P0001)\|queued rows were set aside: [^\n]+$/, 'and a message of the stream');
 unlike($logged, qr/secret \d|twice|c-big|2000000/, 'without values');
 as_maker('DROP TRIGGER refuse ON qf; ALTER TABLE qf DROP CONSTRAINT small');
 like(error_of("SET ROLE producer; SELECT strm.retry_inbox('qf')"), qr/permission denied/, 'not everybody may have them tried again');
@@ -165,6 +166,7 @@ ok($node->wait_for_log(qr/rows of inbox "qs_inbox" wait: data contract "acme\/qu
 like(error_of("SELECT strm.wait_for_ingest('qs', '2 s')"), qr/Rows that wait: 10\.\nHINT:  See the server log/, 'and rows wait');
 is(sql('SELECT count(*) FROM qs_inbox WHERE strm_fault IS NOT NULL'), 0, 'without a fault');
 cmp_ok(() = slurp_file($node->logfile, $log) =~ /rows of inbox "qs_inbox" wait/g, '<=', 2, 'each worker says so once');
+like(sql(q{SELECT DISTINCT level, sqlstate, message FROM strm.entity_log WHERE entity = 'stream' AND name = 'qs' AND message ~ 'archived|active'}), qr/^WARNING\|55000\|queued rows wait: data contract "acme\/queue\/1\.0\.0" is not active$/, 'also in messages of the stream');
 sql("SELECT strm.activate_data_contract('acme/queue/1.0.0')");
 $wait->('qs');
 is(sql("SELECT count(*) FROM qs_1 WHERE session LIKE 'a-%'"), 10, 'when it is active again they are moved');
