@@ -18,7 +18,7 @@
 
 /* An inbox's own columns, behind the producer's: strm_consent_levels and the contract's fields. */
 #define STRM_INBOX_QUEUED_AT "strm_queued_at"	/* timestamptz: when the row was inserted */
-#define STRM_INBOX_SEQUENCE "strm_sequence" /* bigint identity: ascending in the order of insertion */
+#define STRM_INBOX_SEQUENCE "strm_sequence" /* bigint: ascending in the order of insertion */
 #define STRM_INBOX_LANE "strm_lane" /* smallint, 0 .. STRM_INBOX_LANES - 1: keyed hash of the key field value */
 #define STRM_INBOX_SEALED "strm_sealed" /* bytea: the row */
 #define STRM_INBOX_FAULT "strm_fault"	/* text: SQLSTATE with which the stream refused the row; NULL: not tried */

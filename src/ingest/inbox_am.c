@@ -66,13 +66,14 @@ strm_inbox_am_insert(Relation rel, TupleTableSlot *slot, CommandId cid, int opti
 	rows = strm_inbox_target_context(target);
 	MemoryContextReset(rows);
 	old = MemoryContextSwitchTo(rows);
+	strm_inbox_target_begin(target);
 	tuple = strm_inbox_target_form(target, rel, slot);
 	error_context_stack = callers;
 
 	heap_insert(rel, tuple, cid, options, bistate);
 	strm_inbox_am_show(slot, tuple);
 	MemoryContextSwitchTo(old);
-	MemoryContextReset(rows);
+	strm_inbox_target_end(target);
 	strm_inbox_state_queued(RelationGetRelid(rel), 1);
 }
 
@@ -85,6 +86,7 @@ strm_inbox_am_seal(StrmInboxTarget *target, Relation rel, TupleTableSlot **slots
 
 	MemoryContextReset(rows);
 	old = MemoryContextSwitchTo(rows);
+	strm_inbox_target_begin(target);
 	for (int i = 0; i < n; i++)
 		ExecStoreHeapTuple(strm_inbox_target_form(target, rel, slots[i]), sealed[i], true);
 	MemoryContextSwitchTo(old);
@@ -120,7 +122,7 @@ strm_inbox_am_multi_insert(Relation rel, TupleTableSlot **slots, int n, CommandI
 			ExecClearTuple(sealed[i]);
 		}
 	}
-	MemoryContextReset(strm_inbox_target_context(target));
+	strm_inbox_target_end(target);
 	strm_inbox_state_queued(RelationGetRelid(rel), n);
 }
 

@@ -3,13 +3,15 @@
  *	  The table of an inbox, as DDL that runs with the rights of the role that creates it.
  *
  *	  The producer's columns take NULL, and have no constraint: what is stored of them is NULL, and the contract is
- *	  checked by the access method. The sequence has no cache: its numbers are in the order of insertion across
+ *	  checked by the access method, which sets the other columns. The sequence is no column's default: one number serves
+ *	  all rows of a batch (inbox_target.c). It has no cache, so that its numbers are in the order of insertion across
  *	  sessions. A sealed row does not shrink, so it is not compressed.
  */
 #include "postgres.h"
 
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "commands/defrem.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -42,7 +44,7 @@ strm_inbox_table_append_columns(StringInfo sql, const StrmContract *contract)
 	}
 	appendStringInfoString(sql,
 						   ", " STRM_INBOX_QUEUED_AT " pg_catalog.timestamptz"
-						   ", " STRM_INBOX_SEQUENCE " pg_catalog.int8 GENERATED ALWAYS AS IDENTITY"
+						   ", " STRM_INBOX_SEQUENCE " pg_catalog.int8"
 						   ", " STRM_INBOX_LANE " pg_catalog.int2"
 						   ", " STRM_INBOX_SEALED " pg_catalog.bytea"
 						   ", " STRM_INBOX_FAULT " pg_catalog.text");
@@ -60,6 +62,14 @@ strm_inbox_table_register(const StrmStreamOptions *options, Oid relid)
 						  STRM_REGISTRY_ARGS(&args));
 }
 
+/* The qualified name of the inbox's sequence: as the server would choose it. */
+static char *
+strm_inbox_table_sequence(const char *schema, const char *inbox)
+{
+	return quote_qualified_identifier(schema, ChooseRelationName(inbox, STRM_INBOX_SEQUENCE, "seq",
+																 get_namespace_oid(schema, false), false));
+}
+
 void
 strm_inbox_table_create(const StrmStreamOptions *options, const StrmContract *contract)
 {
@@ -73,5 +83,7 @@ strm_inbox_table_create(const StrmStreamOptions *options, const StrmContract *co
 	appendStringInfoString(&sql, ") USING " STRM_INBOX_ACCESS_METHOD);
 	strm_stream_execute(sql.data);
 	strm_stream_execute(psprintf("ALTER TABLE %s ALTER COLUMN " STRM_INBOX_SEALED " SET STORAGE EXTERNAL", qualified));
+	strm_stream_execute(psprintf("CREATE SEQUENCE %s OWNED BY %s." STRM_INBOX_SEQUENCE,
+								 strm_inbox_table_sequence(options->schema, name), qualified));
 	strm_inbox_table_register(options, get_relname_relid(name, get_namespace_oid(options->schema, false)));
 }

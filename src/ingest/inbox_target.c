@@ -19,14 +19,17 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/dependency.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_trigger.h"
+#include "commands/sequence.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
 #include "rewrite/prs2lock.h"
 #include "utils/acl.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/relcache.h"
 #include "utils/timestamp.h"
@@ -42,6 +45,18 @@
 #include "keys/inbox_key.h"
 #include "strm_privacy.h"
 
+/* Kept for the rows of a batch, and for one of them. */
+#define INBOX_ROWS_SIZE (256 * 1024)
+#define INBOX_ROW_SIZE (32 * 1024)
+
+/*
+ * A number of the database's sequence is taken once for each batch; the lower bits number its rows. So COPY does not pay
+ * for a number of the sequence with each row, and the order of insertion holds all the same.
+ */
+#define INBOX_SEQUENCE_BITS 10
+
+StaticAssertDecl(STRM_INBOX_BATCH <= 1 << INBOX_SEQUENCE_BITS, "a batch has more rows than numbers");
+
 struct StrmInboxTarget
 {
 	Oid			relid;			/* hash key */
@@ -53,6 +68,9 @@ struct StrmInboxTarget
 	StrmInboxColumns *columns;
 	StrmInboxKey *key;
 	StrmRowSeal *seal;
+	Oid			sequence;
+	int64		next;			/* sequence number of the next row */
+	StringInfoData row;			/* the row at hand, to be sealed */
 	TimestampTz started;		/* start of the transaction ... */
 	TimestampTz timestamp;		/* ... in whole milliseconds */
 	Datum	   *values;			/* of the row to be stored */
@@ -134,6 +152,15 @@ strm_inbox_target_check(const StrmInboxTarget *target, Relation rel)
 					  "What is defined at an inbox could see rows before they are sealed. Define it at the stream.");
 }
 
+/* The sequence that the table owns, or none. */
+static Oid
+strm_inbox_target_sequence(Oid relid)
+{
+	List	   *sequences = getOwnedSequences(relid);
+
+	return list_length(sequences) == 1 ? linitial_oid(sequences) : InvalidOid;
+}
+
 /* Reads what there is to know. The generation was taken before. */
 static void
 strm_inbox_target_resolve(StrmInboxTarget *target, Relation rel)
@@ -142,8 +169,10 @@ strm_inbox_target_resolve(StrmInboxTarget *target, Relation rel)
 	int			natts = RelationGetDescr(rel)->natts;
 
 	target->stream = inbox == NULL ? NULL : strm_catalog_stream(&inbox->stream);
+	target->sequence = strm_inbox_target_sequence(target->relid);
 	strm_inbox_target_check(target, rel);
 	target->columns = strm_inbox_columns_find(target->stream, RelationGetDescr(rel));
+	initStringInfo(&target->row);
 	target->values = palloc(natts * sizeof(Datum));
 	target->nulls = palloc(natts * sizeof(bool));
 	target->started = 0;
@@ -177,7 +206,9 @@ strm_inbox_target(Relation rel)
 		MemoryContextDelete(target->cxt);
 	target->cxt = NULL;
 	target->cxt = AllocSetContextCreate(CacheMemoryContext, "strm_privacy inbox target", ALLOCSET_SMALL_SIZES);
-	target->row_cxt = AllocSetContextCreate(target->cxt, "strm_privacy inbox rows", ALLOCSET_DEFAULT_SIZES);
+	/* a batch of rows should not need more than the first block, which is kept */
+	target->row_cxt = AllocSetContextCreate(target->cxt, "strm_privacy inbox rows",
+											0, INBOX_ROWS_SIZE, ALLOCSET_DEFAULT_MAXSIZE);
 	/* first, because resolving may take note of changes: then the next call resolves again */
 	target->valid = true;
 	target->generation = strm_catalog_generation();
@@ -281,27 +312,54 @@ strm_inbox_target_seal(StrmInboxTarget *target, int natts, const Datum *values, 
 	ArrayType  *consent_levels = strm_consent_normalize(
 		nulls[columns->consent_levels] ? NULL : DatumGetArrayTypeP(values[columns->consent_levels]));
 	uint64		hash = strm_inbox_key_hash(target->key, key_value->text[0], key_value->size[0]);
-	StringInfoData row;
+	StringInfo	row = &target->row;
 	uint8		ad[STRM_INBOX_AD_SIZE];
 	int			body;
 
 	memset(target->nulls, true, natts * sizeof(bool));
 	target->values[columns->queued_at] = TimestampTzGetDatum(strm_inbox_target_timestamp(target));
-	target->values[columns->sequence] = values[columns->sequence];
+	target->values[columns->sequence] = Int64GetDatum(target->next++);
 	target->values[columns->lane] = Int16GetDatum((int16) (hash % STRM_INBOX_LANES));
 	strm_inbox_columns_ad(columns, target->values, ad);
 
-	initStringInfo(&row);
-	row.len = VARHDRSZ + STRM_ROW_SEAL_HEADER;
-	strm_inbox_row_write(contract, columns->fields, values, nulls, plains, consent_levels, &row);
-	enlargeStringInfo(&row, STRM_ROW_SEAL_TAG);
-	body = row.len - VARHDRSZ - STRM_ROW_SEAL_HEADER;
-	if (strm_row_seal(target->seal, ad, sizeof(ad), (uint8 *) row.data + VARHDRSZ, body) != STRM_CRYPTO_OK)
+	resetStringInfo(row);
+	row->len = VARHDRSZ + STRM_ROW_SEAL_HEADER;
+	strm_inbox_row_write(contract, columns->fields, values, nulls, plains, consent_levels, row);
+	enlargeStringInfo(row, STRM_ROW_SEAL_TAG);
+	body = row->len - VARHDRSZ - STRM_ROW_SEAL_HEADER;
+	if (strm_row_seal(target->seal, ad, sizeof(ad), (uint8 *) row->data + VARHDRSZ, body) != STRM_CRYPTO_OK)
 		ereport(ERROR, errcode(STRM_ERR_INTERNAL), errmsg("could not seal a row"));
-	SET_VARSIZE(row.data, row.len + STRM_ROW_SEAL_TAG);
-	target->values[columns->sealed] = PointerGetDatum(row.data);
+	SET_VARSIZE(row->data, row->len + STRM_ROW_SEAL_TAG);
+	target->values[columns->sealed] = PointerGetDatum(row->data);
 	target->nulls[columns->queued_at] = target->nulls[columns->sequence] = target->nulls[columns->lane] =
 		target->nulls[columns->sealed] = false;
+}
+
+void
+strm_inbox_target_begin(StrmInboxTarget *target)
+{
+	/* without a stream there are no rows to be numbered */
+	if (target->stream == NULL)
+		return;
+	if (!OidIsValid(target->sequence))
+		ereport(ERROR,
+				errcode(STRM_ERR_STATE),
+				errmsg("inbox \"%s\" has lost its sequence", get_rel_name(target->relid)),
+				errhint("Create a sequence that is owned by its column \"%s\".", STRM_INBOX_SEQUENCE));
+	target->next = nextval_internal(target->sequence, false) << INBOX_SEQUENCE_BITS;
+}
+
+void
+strm_inbox_target_end(StrmInboxTarget *target)
+{
+	MemoryContextReset(target->row_cxt);
+	if (target->row.maxlen > INBOX_ROW_SIZE)
+	{
+		pfree(target->row.data);
+		target->row.data = MemoryContextAlloc(target->cxt, INBOX_ROW_SIZE);
+		target->row.maxlen = INBOX_ROW_SIZE;
+		resetStringInfo(&target->row);
+	}
 }
 
 HeapTuple
@@ -311,8 +369,6 @@ strm_inbox_target_form(StrmInboxTarget *target, Relation rel, TupleTableSlot *sl
 	HeapTuple	tuple;
 
 	slot_getallattrs(slot);
-	if (slot->tts_isnull[target->columns->sequence])
-		ereport(ERROR, errcode(STRM_ERR_REQUIRED), errmsg("column \"%s\" must not be null", STRM_INBOX_SEQUENCE));
 	if (!slot->tts_isnull[target->columns->sealed])
 	{
 		strm_inbox_target_check_sealed(target, rel, slot->tts_values, slot->tts_isnull);

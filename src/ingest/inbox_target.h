@@ -20,11 +20,17 @@ extern StrmInboxTarget *strm_inbox_target(Relation rel);
 /* For what inserting rows allocates: reset at the begin and end of each call of the access method. */
 extern MemoryContext strm_inbox_target_context(StrmInboxTarget *target);
 
+/* Rows that go to heap_multi_insert() at once: enough to fill pages. */
+#define STRM_INBOX_BATCH 128
+
+/* Begins a batch of at most STRM_INBOX_BATCH rows: takes the number that their sequence numbers begin with. */
+extern void strm_inbox_target_begin(StrmInboxTarget *target);
+
 /* Checks the row in slot and gives the tuple to be stored, in the current context. */
 extern HeapTuple strm_inbox_target_form(StrmInboxTarget *target, Relation rel, TupleTableSlot *slot);
 
-/* Rows that go to heap_multi_insert() at once: enough to fill pages. */
-#define STRM_INBOX_BATCH 128
+/* Gives memory back that long rows needed. */
+extern void strm_inbox_target_end(StrmInboxTarget *target);
 
 /* As many slots for heap tuples of rel, as long as the target. */
 extern TupleTableSlot **strm_inbox_target_slots(StrmInboxTarget *target, Relation rel);
