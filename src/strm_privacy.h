@@ -30,4 +30,7 @@
 /* The table access method of inboxes. */
 #define STRM_INBOX_ACCESS_METHOD "strm_inbox"
 
+/* The trigger of inboxes: refuses rows when the table has another access method. */
+#define STRM_INBOX_TRIGGER "strm_check_inbox"
+
 #endif							/* STRM_PRIVACY_H */

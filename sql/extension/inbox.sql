@@ -19,3 +19,9 @@ REVOKE ALL ON FUNCTION strm.inbox_handler(internal) FROM PUBLIC;
 COMMENT ON FUNCTION strm.inbox_handler(internal) IS 'Table access method of inboxes: called by the server';
 CREATE ACCESS METHOD strm_inbox TYPE TABLE HANDLER strm.inbox_handler;
 COMMENT ON ACCESS METHOD strm_inbox IS 'Inboxes of streams: rows are checked against the data contract and sealed on INSERT and COPY';
+
+CREATE FUNCTION strm.check_inbox() RETURNS trigger
+  LANGUAGE c AS 'MODULE_PATHNAME', 'strm_sql_check_inbox';
+REVOKE ALL ON FUNCTION strm.check_inbox() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION strm.check_inbox() TO strm_member, strm_approver, strm_admin;
+COMMENT ON FUNCTION strm.check_inbox() IS 'Statement trigger of inboxes: refuses rows when the table has another access method, as after a restore without access methods';

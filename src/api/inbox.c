@@ -1,15 +1,39 @@
 /*
  * inbox.c
- *	  SQL entry point of the table access method of inboxes.
+ *	  SQL entry points of the table access method of inboxes.
  */
 #include "postgres.h"
 
+#include "commands/trigger.h"
 #include "fmgr.h"
+#include "utils/rel.h"
 
+#include "common/errors.h"
 #include "ingest/inbox_am.h"
 #include "strm_privacy.h"
 
+PG_FUNCTION_INFO_V1(strm_sql_check_inbox);
 PG_FUNCTION_INFO_V1(strm_sql_inbox_handler);
+
+/* strm.check_inbox(): BEFORE INSERT FOR EACH STATEMENT. */
+Datum
+strm_sql_check_inbox(PG_FUNCTION_ARGS)
+{
+	Relation	rel;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				errmsg("strm.check_inbox() is a trigger function"));
+	rel = ((TriggerData *) fcinfo->context)->tg_relation;
+	if (rel->rd_tableam != strm_inbox_am())
+		strm_ereport_private(errcode(STRM_ERR_STATE),
+							 errmsg("table \"%s\" is not an inbox", RelationGetRelationName(rel)),
+							 errdetail("Its access method is not \"%s\": rows would be stored as they come.",
+									   STRM_INBOX_ACCESS_METHOD),
+							 errhint("Use ALTER TABLE ... SET ACCESS METHOD %s.", STRM_INBOX_ACCESS_METHOD));
+	return PointerGetDatum(NULL);
+}
 
 /* strm.inbox_handler(internal): the server calls it when it opens an inbox. */
 Datum

@@ -4,14 +4,22 @@
  *
  *	  Not cached: who inserts into an inbox keeps what it made of the row beside the catalog's generation
  *	  (ingest/inbox_target.c), everybody else looks seldom.
+ *
+ *	  What may be at an inbox's table is decided here, for the guard, which refuses to define it, and for the access
+ *	  method, which then takes no rows: for whoever switched the guard off.
  */
 #include "postgres.h"
 
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/pg_trigger.h"
+#include "commands/defrem.h"
+#include "rewrite/prs2lock.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
+#include "utils/relcache.h"
+#include "utils/reltrigger.h"
 
 #include "catalog/cache.h"
 #include "catalog/inbox.h"
@@ -81,4 +89,32 @@ List *
 strm_catalog_inboxes(void)
 {
 	return strm_inbox_select(STRM_INDEX_INBOX, NULL);
+}
+
+void
+strm_catalog_inbox_exposed(Relation rel, StrmFaults *faults)
+{
+	TupleConstr *constraints = RelationGetDescr(rel)->constr;
+
+	if (rel->rd_rel->relam != get_table_am_oid(STRM_INBOX_ACCESS_METHOD, true))
+		strm_faults_add(faults, "Its access method is not \"%s\".", STRM_INBOX_ACCESS_METHOD);
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+	{
+		const Trigger *trigger = &rel->trigdesc->triggers[i];
+
+		if (TRIGGER_FOR_ROW(trigger->tgtype) || trigger->tgnewtable != NULL || trigger->tgoldtable != NULL)
+			strm_faults_add(faults, "Trigger \"%s\" sees rows.", trigger->tgname);
+	}
+	if (rel->rd_rules != NULL && rel->rd_rules->numLocks > 0)
+		strm_faults_add(faults, "It has a rule.");
+	for (int i = 0; constraints != NULL && i < constraints->num_check; i++)
+		strm_faults_add(faults, "It has the constraint \"%s\".", constraints->check[i].ccname);
+	if (constraints != NULL && constraints->has_generated_stored)
+		strm_faults_add(faults, "It has a generated column.");
+	if (rel->rd_rel->relhasindex && RelationGetIndexList(rel) != NIL)
+		strm_faults_add(faults, "It has an index.");
+	if (rel->rd_rel->relrowsecurity)
+		strm_faults_add(faults, "It has row-level security.");
+	if (rel->rd_rel->relispartition)
+		strm_faults_add(faults, "It is a partition.");
 }

@@ -8,6 +8,9 @@
 #include "utils/uuid.h"
 
 #include "nodes/pg_list.h"
+#include "utils/rel.h"
+
+#include "common/errors.h"
 
 typedef struct StrmInbox
 {
@@ -25,5 +28,11 @@ extern StrmInbox *strm_catalog_inbox_of(Oid relid);
 
 /* All inboxes of this database, as list of StrmInbox, in the current context. */
 extern List *strm_catalog_inboxes(void);
+
+/*
+ * Notes what at an inbox's table could see rows before they are sealed, or would store them as they come: the executor
+ * evaluates triggers, constraints and policies before the access method gets a row.
+ */
+extern void strm_catalog_inbox_exposed(Relation rel, StrmFaults *faults);
 
 #endif							/* STRM_CATALOG_INBOX_H */

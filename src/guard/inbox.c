@@ -1,21 +1,142 @@
 /*
  * inbox.c
- *	  Inboxes go with their streams.
+ *	  Inboxes stay as they were made, and go with their streams.
  */
 #include "postgres.h"
 
+#include "access/table.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/reltrigger.h"
 
 #include "catalog/cache.h"
-#include "catalog/inbox.h"
 #include "catalog/registry.h"
 #include "catalog/stream.h"
 #include "common/errors.h"
 #include "guard/inbox.h"
 #include "strm_privacy.h"
+
+/* An inbox's own columns, as ingest/inbox.h describes them. */
+static const struct
+{
+	const char *name;
+	Oid			type;
+}			own_columns[] = {
+	{STRM_COLUMN_CONSENT_LEVELS, INT4ARRAYOID},
+	{"strm_queued_at", TIMESTAMPTZOID},
+	{"strm_sequence", INT8OID},
+	{"strm_lane", INT2OID},
+	{"strm_sealed", BYTEAOID},
+	{"strm_fault", TEXTOID},
+};
+
+/* The type that the column of that name has to have; InvalidOid when there is to be none. */
+static Oid
+strm_guard_inbox_column_type(const StrmContract *contract, const char *name)
+{
+	for (int i = 0; i < lengthof(own_columns); i++)
+	{
+		if (strcmp(own_columns[i].name, name) == 0)
+			return own_columns[i].type;
+	}
+	for (int i = 0; i < contract->nfields; i++)
+	{
+		const StrmField *field = &contract->fields[i];
+
+		if (strcmp(field->column, name) == 0)
+			return !field->personal ? strm_field_type(field) : field->repeated ? TEXTARRAYOID : TEXTOID;
+	}
+	return InvalidOid;
+}
+
+/* The columns are the ones that it was made with, take NULL and have no default. */
+static void
+strm_guard_inbox_check_columns(Relation rel, const StrmContract *contract, StrmFaults *faults)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	int			found = 0;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(desc, i);
+		Oid			type;
+
+		if (column->attisdropped)
+			continue;
+		type = strm_guard_inbox_column_type(contract, NameStr(column->attname));
+		found += OidIsValid(type);
+		if (!OidIsValid(type))
+			strm_faults_add(faults, "Column \"%s\" is not a field of the data contract.", NameStr(column->attname));
+		else if (type != column->atttypid)
+			strm_faults_add(faults, "Column \"%s\" has another type.", NameStr(column->attname));
+		if (column->attnotnull)
+			strm_faults_add(faults, "Column \"%s\" takes no NULL.", NameStr(column->attname));
+	}
+	if (found != lengthof(own_columns) + contract->nfields)
+		strm_faults_add(faults, "A column is missing.");
+}
+
+/* What is not as it was made, but shows nothing. */
+static void
+strm_guard_inbox_check_table(Relation rel, const StrmContract *contract, bool require_triggers, StrmFaults *faults)
+{
+	bool		guarded = !require_triggers;
+
+	strm_guard_inbox_check_columns(rel, contract, faults);
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+	{
+		const Trigger *trigger = &rel->trigdesc->triggers[i];
+
+		if (strcmp(trigger->tgname, STRM_INBOX_TRIGGER) != 0)
+			continue;
+		guarded = true;
+		if (trigger->tgenabled != TRIGGER_FIRES_ON_ORIGIN ||
+			trigger->tgtype != (TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_INSERT) ||
+			strcmp(get_func_name(trigger->tgfoid), "check_inbox") != 0)
+			strm_faults_add(faults, "Trigger \"%s\" is not as it was made.", STRM_INBOX_TRIGGER);
+	}
+	if (!guarded)
+		strm_faults_add(faults, "Trigger \"%s\" is missing.", STRM_INBOX_TRIGGER);
+	if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
+		strm_faults_add(faults, "The table is not logged.");
+	if (OidIsValid(rel->rd_rel->reloftype))
+		strm_faults_add(faults, "The table is of a type.");
+	if (has_superclass(RelationGetRelid(rel)) || has_subclass(RelationGetRelid(rel)))
+		strm_faults_add(faults, "The table has a parent or child.");
+}
+
+void
+strm_guard_inbox_check(const StrmInbox *inbox, bool require_triggers)
+{
+	const StrmStream *stream = strm_catalog_stream(&inbox->stream);
+	Relation	rel = table_open(inbox->relid, AccessShareLock);
+	StrmFaults	exposing;
+	StrmFaults	other;
+
+	strm_faults_init(&exposing);
+	strm_faults_init(&other);
+	strm_catalog_inbox_exposed(rel, &exposing);
+	if (stream != NULL)
+		strm_guard_inbox_check_table(rel, stream->contract, require_triggers, &other);
+	table_close(rel, NoLock);
+
+	strm_faults_raise(&exposing, STRM_ERR_PROTECTED,
+					  psprintf("inbox %s would not keep its rows secret", strm_catalog_relation_name(inbox->relid)),
+					  "Define it at the stream: that shows what is stored.");
+	if (other.count > 0)
+		ereport(superuser() ? WARNING : ERROR,
+				errcode(STRM_ERR_PROTECTED),
+				errmsg(superuser() ? "inbox %s is damaged" : "columns and triggers of inbox %s are protected",
+					   strm_catalog_relation_name(inbox->relid)),
+				errdetail("%s", other.lines.data),
+				errhint(superuser() ? "Rows may not be queued, nor moved, until this is undone."
+						: "The data contract determines an inbox's columns."));
+}
 
 static void
 strm_guard_inbox_forget(const StrmInbox *inbox)

@@ -394,7 +394,10 @@ strm_protect_check(List *relids, bool require_triggers)
 	foreach(lc, affected)
 	{
 		const StrmStream *stream = strm_protect_stream_of(lfirst_oid(lc));
+		const StrmInbox *inbox = strm_catalog_inbox_of(lfirst_oid(lc));
 
+		if (inbox != NULL)
+			strm_guard_inbox_check(inbox, require_triggers);
 		if (stream != NULL && !list_member_oid(checked, stream->relid))
 		{
 			checked = lappend_oid(checked, stream->relid);
@@ -406,6 +409,12 @@ strm_protect_check(List *relids, bool require_triggers)
 void
 strm_protect_rewrite(Oid relid)
 {
+	/* the access method would refuse it, too, but less clearly */
+	if (strm_catalog_inbox_of(relid) != NULL)
+		ereport(ERROR,
+				errcode(STRM_ERR_PROTECTED),
+				errmsg("rows of inbox \"%s\" cannot be rewritten", get_rel_name(relid)),
+				errdetail("They are sealed."));
 	if (strm_protect_stream_of(relid) != NULL && !superuser())
 		ereport(ERROR,
 				errcode(STRM_ERR_PROTECTED),

@@ -5,7 +5,8 @@
  *	  The producer's columns take NULL, and have no constraint: what is stored of them is NULL, and the contract is
  *	  checked by the access method, which sets the other columns. The sequence is no column's default: one number serves
  *	  all rows of a batch (inbox_target.c). It has no cache, so that its numbers are in the order of insertion across
- *	  sessions. A sealed row does not shrink, so it is not compressed.
+ *	  sessions. A sealed row does not shrink, so it is not compressed. The trigger is for a table that was restored from
+ *	  a dump without its access method.
  */
 #include "postgres.h"
 
@@ -85,5 +86,7 @@ strm_inbox_table_create(const StrmStreamOptions *options, const StrmContract *co
 	strm_stream_execute(psprintf("ALTER TABLE %s ALTER COLUMN " STRM_INBOX_SEALED " SET STORAGE EXTERNAL", qualified));
 	strm_stream_execute(psprintf("CREATE SEQUENCE %s OWNED BY %s." STRM_INBOX_SEQUENCE,
 								 strm_inbox_table_sequence(options->schema, name), qualified));
+	strm_stream_execute(psprintf("CREATE TRIGGER " STRM_INBOX_TRIGGER " BEFORE INSERT ON %s FOR EACH STATEMENT "
+								 "EXECUTE FUNCTION " STRM_SCHEMA_NAME ".check_inbox()", qualified));
 	strm_inbox_table_register(options, get_relname_relid(name, get_namespace_oid(options->schema, false)));
 }

@@ -7,9 +7,8 @@
  *	  callback only marks), at the begin of a call of the access method, never within one: what reads values may process
  *	  invalidations.
  *
- *	  The executor evaluates what is defined at a table (triggers, constraints, policies) before the access method gets
- *	  a row. An inbox with anything of that sort takes no rows: the guard refuses to define it, and this file is the
- *	  second line, for whoever switched the guard off.
+ *	  An inbox at which something is defined that could see rows takes none (strm_catalog_inbox_exposed): the guard
+ *	  refuses to define it, and this is the second line.
  *
  *	  A row that arrives sealed was queued before (a data-only restore). As in a stream, it is stored unchanged if the
  *	  inserter owns the table and it is authentic; a restore loads tables before the extension's own, so one that is not
@@ -21,17 +20,13 @@
 #include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_trigger.h"
 #include "commands/sequence.h"
-#include "commands/trigger.h"
 #include "miscadmin.h"
-#include "rewrite/prs2lock.h"
 #include "utils/acl.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/relcache.h"
 #include "utils/timestamp.h"
 
 #include "catalog/cache.h"
@@ -50,8 +45,8 @@
 #define INBOX_ROW_SIZE (32 * 1024)
 
 /*
- * A number of the database's sequence is taken once for each batch; the lower bits number its rows. So COPY does not pay
- * for a number of the sequence with each row, and the order of insertion holds all the same.
+ * A number of the table's sequence is taken once for each batch; the lower bits number its rows. So COPY does not pay
+ * for a number with each row, and the order of insertion holds all the same.
  */
 #define INBOX_SEQUENCE_BITS 10
 
@@ -110,35 +105,6 @@ strm_inbox_target_init(void)
 	CacheRegisterRelcacheCallback(strm_inbox_target_changed, (Datum) 0);
 }
 
-/* Notes what at the table could see rows before they are sealed, or keep them from being moved. */
-static void
-strm_inbox_target_check_table(Relation rel, StrmFaults *faults)
-{
-	TupleConstr *constraints = RelationGetDescr(rel)->constr;
-
-	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
-	{
-		const Trigger *trigger = &rel->trigdesc->triggers[i];
-
-		if (TRIGGER_FOR_ROW(trigger->tgtype) || trigger->tgnewtable != NULL || trigger->tgoldtable != NULL)
-			strm_faults_add(faults, "It has the trigger \"%s\".", trigger->tgname);
-	}
-	for (int i = 0; rel->rd_rules != NULL && i < rel->rd_rules->numLocks; i++)
-		strm_faults_add(faults, "It has a rule.");
-	if (constraints != NULL && constraints->num_check > 0)
-		strm_faults_add(faults, "It has the constraint \"%s\".", constraints->check[0].ccname);
-	if (constraints != NULL && constraints->has_generated_stored)
-		strm_faults_add(faults, "It has a generated column.");
-	if (rel->rd_rel->relhasindex && RelationGetIndexList(rel) != NIL)
-		strm_faults_add(faults, "It has an index.");
-	if (rel->rd_rel->relrowsecurity)
-		strm_faults_add(faults, "It has row-level security.");
-	if (rel->rd_rel->relispartition)
-		strm_faults_add(faults, "It is a partition.");
-	if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
-		strm_faults_add(faults, "It is not logged.");
-}
-
 /* Raises when the table is no inbox as strm.create_stream() makes it. */
 static void
 strm_inbox_target_check(const StrmInboxTarget *target, Relation rel)
@@ -146,7 +112,9 @@ strm_inbox_target_check(const StrmInboxTarget *target, Relation rel)
 	StrmFaults	faults;
 
 	strm_faults_init(&faults);
-	strm_inbox_target_check_table(rel, &faults);
+	strm_catalog_inbox_exposed(rel, &faults);
+	if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
+		strm_faults_add(&faults, "It is not logged.");
 	strm_faults_raise(&faults, STRM_ERR_STATE,
 					  psprintf("rows cannot be queued in table \"%s\"", RelationGetRelationName(rel)),
 					  "What is defined at an inbox could see rows before they are sealed. Define it at the stream.");
