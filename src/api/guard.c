@@ -103,9 +103,11 @@ strm_sql_guard_rewrite(PG_FUNCTION_ARGS)
 	strm_guard_require_event(fcinfo);
 	if (!strm_protect_needed())
 		PG_RETURN_NULL();
-	/* 4: AT_REWRITE_COLUMN_REWRITE */
-	relids = strm_guard_relations("SELECT ARRAY[pg_event_trigger_table_rewrite_oid()]"
-								  " WHERE pg_event_trigger_table_rewrite_reason() & 4 <> 0");
+	/* 4: AT_REWRITE_COLUMN_REWRITE. An inbox is not rewritten for another persistence or a default either: 1 and 2. */
+	relids = strm_guard_relations("SELECT ARRAY[oid] FROM pg_event_trigger_table_rewrite_oid() AS oid,"
+								  " pg_event_trigger_table_rewrite_reason() AS reason"
+								  " WHERE reason & 4 <> 0 OR (reason & 3 <> 0 AND"
+								  " EXISTS (SELECT FROM strm.inbox WHERE relation = oid))");
 	foreach(lc, relids)
 		strm_protect_rewrite(lfirst_oid(lc));
 	PG_RETURN_NULL();

@@ -111,7 +111,7 @@ strm_catalog_inbox_exposed(Relation rel, StrmFaults *faults)
 		strm_faults_add(faults, "It has the constraint \"%s\".", constraints->check[i].ccname);
 	if (constraints != NULL && constraints->has_generated_stored)
 		strm_faults_add(faults, "It has a generated column.");
-	if (rel->rd_rel->relhasindex && RelationGetIndexList(rel) != NIL)
+	if (RelationGetIndexList(rel) != NIL)
 		strm_faults_add(faults, "It has an index.");
 	if (rel->rd_rel->relrowsecurity)
 		strm_faults_add(faults, "It has row-level security.");

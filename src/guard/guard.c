@@ -1,6 +1,6 @@
 /*
  * guard.c
- *	  The hook on dropped objects, and the folder's initialisation.
+ *	  The hook on new and dropped objects, and the folder's initialisation.
  */
 #include "postgres.h"
 
@@ -15,6 +15,7 @@
 #include "utils/syscache.h"
 
 #include "guard/guard.h"
+#include "guard/inbox.h"
 #include "guard/log_redaction.h"
 #include "guard/watched.h"
 #include "strm_privacy.h"
@@ -84,6 +85,8 @@ strm_guard_object_access(ObjectAccessType access, Oid class_id, Oid object_id, i
 
 	if (access == OAT_NAMESPACE_SEARCH)
 		strm_watched_refresh();
+	else if (access == OAT_POST_CREATE && class_id == RelationRelationId && sub_id == 0)
+		strm_guard_inbox_index(object_id);
 	else if (access == OAT_DROP && !IsBinaryUpgrade)
 	{
 		drop_noticed = drop_noticed || strm_guard_may_concern(class_id, object_id);

@@ -4,15 +4,21 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/pg_index.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
+#include "commands/extension.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/reltrigger.h"
+#include "utils/snapmgr.h"
 
 #include "catalog/cache.h"
 #include "catalog/registry.h"
@@ -106,8 +112,9 @@ strm_guard_inbox_check_table(Relation rel, const StrmContract *contract, bool re
 		strm_faults_add(faults, "The table is not logged.");
 	if (OidIsValid(rel->rd_rel->reloftype))
 		strm_faults_add(faults, "The table is of a type.");
-	if (has_superclass(RelationGetRelid(rel)) || has_subclass(RelationGetRelid(rel)))
-		strm_faults_add(faults, "The table has a parent or child.");
+	/* a parent's columns would be its own */
+	if (has_superclass(RelationGetRelid(rel)))
+		strm_faults_add(faults, "The table has a parent.");
 }
 
 void
@@ -200,4 +207,44 @@ strm_guard_inbox_dropped(List *relids)
 		else if (inbox_gone)
 			strm_guard_inbox_forget(inbox);
 	}
+}
+
+/* The table of a new index, which no snapshot shows yet; InvalidOid when it is none. */
+static Oid
+strm_guard_inbox_index_table(Oid relid)
+{
+	Relation	indexes = table_open(IndexRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			table = InvalidOid;
+
+	ScanKeyInit(&key, Anum_pg_index_indexrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(indexes, IndexRelidIndexId, true, SnapshotSelf, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		table = ((Form_pg_index) GETSTRUCT(tuple))->indrelid;
+	systable_endscan(scan);
+	table_close(indexes, AccessShareLock);
+	return table;
+}
+
+/*
+ * The access method builds no index, but CREATE INDEX CONCURRENTLY would have committed an unfinished one by then, which
+ * stands in the way of what is queued.
+ */
+void
+strm_guard_inbox_index(Oid relid)
+{
+	Oid			table;
+
+	if (IsBootstrapProcessingMode() || creating_extension || !strm_catalog_complete())
+		return;
+	table = strm_guard_inbox_index_table(relid);
+	if (OidIsValid(table) && strm_catalog_inbox_of(table) != NULL)
+		ereport(ERROR,
+				errcode(STRM_ERR_PROTECTED),
+				errmsg("inbox \"%s\" cannot have an index", get_rel_name(table)),
+				errdetail("An index would see rows before they are sealed."),
+				errhint("Create it on the stream."));
 }

@@ -21,4 +21,7 @@ extern void strm_guard_inbox_dropped(List *relids);
  */
 extern void strm_guard_inbox_check(const StrmInbox *inbox, bool require_triggers);
 
+/* For object_access_hook, with a new relation: refuses an index of an inbox. */
+extern void strm_guard_inbox_index(Oid relid);
+
 #endif							/* STRM_GUARD_INBOX_H */

@@ -120,6 +120,18 @@ strm_inbox_target_check(const StrmInboxTarget *target, Relation rel)
 					  "What is defined at an inbox could see rows before they are sealed. Define it at the stream.");
 }
 
+pg_noreturn static void strm_inbox_target_unknown(Relation rel);
+
+static void
+strm_inbox_target_unknown(Relation rel)
+{
+	ereport(ERROR,
+			errcode(STRM_ERR_STATE),
+			errmsg("table \"%s\" is not registered as an inbox", RelationGetRelationName(rel)),
+			errhint("Inboxes are made by strm.create_stream(). If it was restored from a dump, restore the tables of "
+					"schema strm, too."));
+}
+
 /* The sequence that the table owns, or none. */
 static Oid
 strm_inbox_target_sequence(Oid relid)
@@ -138,6 +150,8 @@ strm_inbox_target_resolve(StrmInboxTarget *target, Relation rel)
 
 	target->stream = inbox == NULL ? NULL : strm_catalog_stream(&inbox->stream);
 	target->sequence = strm_inbox_target_sequence(target->relid);
+	if (target->stream == NULL && strm_layout_find(RelationGetDescr(rel), STRM_INBOX_SEALED) < 0)
+		strm_inbox_target_unknown(rel);
 	strm_inbox_target_check(target, rel);
 	target->columns = strm_inbox_columns_find(target->stream, RelationGetDescr(rel));
 	initStringInfo(&target->row);
@@ -346,11 +360,7 @@ strm_inbox_target_form(StrmInboxTarget *target, Relation rel, TupleTableSlot *sl
 	else
 	{
 		if (target->stream == NULL)
-			ereport(ERROR,
-					errcode(STRM_ERR_STATE),
-					errmsg("table \"%s\" is not registered as an inbox", RelationGetRelationName(rel)),
-					errhint("Inboxes are made by strm.create_stream(). If it was restored from a dump, restore the "
-							"tables of schema strm, too."));
+			strm_inbox_target_unknown(rel);
 		if (target->stream->contract->state != STRM_CONTRACT_ACTIVE)
 			ereport(ERROR,
 					errcode(STRM_ERR_STATE),
