@@ -230,8 +230,8 @@ strm_guard_inbox_index_table(Oid relid)
 }
 
 /*
- * The access method builds no index, but CREATE INDEX CONCURRENTLY would have committed an unfinished one by then, which
- * stands in the way of what is queued.
+ * The access method builds no index, but CREATE INDEX CONCURRENTLY would have committed an unfinished one by then,
+ * which stands in the way of queueing.
  */
 void
 strm_guard_inbox_index(Oid relid)
