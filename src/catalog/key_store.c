@@ -43,6 +43,15 @@ enum
 	SUBJECT_COPY = 1, SUBJECT_KEY_LINK, SUBJECT_HASH, SUBJECT_OWNER, SUBJECT_ID, SUBJECT_NATTS = SUBJECT_ID
 };
 
+/* Slots for rows that are inserted in one step. */
+#define STRM_STORE_ROWS 128
+
+typedef struct StrmStoreSlots
+{
+	int			n;
+	TupleTableSlot *slots[STRM_STORE_ROWS];
+} StrmStoreSlots;
+
 typedef struct StrmKeyStore
 {
 	bool		open;
@@ -51,10 +60,8 @@ typedef struct StrmKeyStore
 	Relation	tombstones;
 	CatalogIndexState indexes;
 	TupleTableSlot *slot;
+	StrmStoreSlots slots;		/* of many keys; made when first needed */
 } StrmKeyStore;
-
-/* Rows that are inserted in one step. */
-#define STRM_STORE_ROWS 128
 
 static StrmKeyStore store;
 
@@ -78,6 +85,22 @@ strm_key_store_open(void)
 	MemoryContextSwitchTo(context);
 }
 
+/* As many slots as n rows need, at most STRM_STORE_ROWS, which live as long as the current context and owner. */
+static void
+strm_store_slots_make(StrmStoreSlots *slots, Relation relation, int n)
+{
+	while (slots->n < Min(n, STRM_STORE_ROWS))
+		slots->slots[slots->n++] = MakeSingleTupleTableSlot(RelationGetDescr(relation), &TTSOpsHeapTuple);
+}
+
+static void
+strm_store_slots_drop(StrmStoreSlots *slots)
+{
+	for (int i = 0; i < slots->n; i++)
+		ExecDropSingleTupleTableSlot(slots->slots[i]);
+	slots->n = 0;
+}
+
 /* Locks are kept to the end of the transaction, as for any table a statement writes. */
 void
 strm_key_store_close(void)
@@ -88,6 +111,7 @@ strm_key_store_close(void)
 		return;
 	CurrentResourceOwner = TopTransactionResourceOwner;
 	ExecDropSingleTupleTableSlot(store.slot);
+	strm_store_slots_drop(&store.slots);
 	CatalogCloseIndexes(store.indexes);
 	table_close(store.tombstones, NoLock);
 	index_close(store.keys_by_lookup, NoLock);
@@ -223,32 +247,26 @@ strm_key_store_insert(const StrmKeyRow *row, int64 copy)
 
 /* Inserts n rows of one of our tables; fill puts row i into values. */
 static void
-strm_key_store_multi_insert(Relation relation, CatalogIndexState indexes, int n,
+strm_key_store_multi_insert(Relation relation, CatalogIndexState indexes, StrmStoreSlots *slots, int n,
 							void (*fill) (const void *rows, int i, Datum *values), const void *rows)
 {
-	TupleTableSlot **slots = palloc(Min(n, STRM_STORE_ROWS) * sizeof(TupleTableSlot *));
-	int			nslots = Min(n, STRM_STORE_ROWS);
-
-	for (int i = 0; i < nslots; i++)
-		slots[i] = MakeSingleTupleTableSlot(RelationGetDescr(relation), &TTSOpsHeapTuple);
 	for (int i = 0; i < n;)
 	{
 		int			used = 0;
 
-		while (i < n && used < nslots)
+		while (i < n && used < slots->n)
 		{
-			TupleTableSlot *slot = slots[used++];
+			TupleTableSlot *slot = slots->slots[used++];
 
 			ExecClearTuple(slot);
 			memset(slot->tts_isnull, 0, slot->tts_tupleDescriptor->natts * sizeof(bool));
 			fill(rows, i++, slot->tts_values);
 			ExecStoreVirtualTuple(slot);
 		}
-		CatalogTuplesMultiInsertWithInfo(relation, slots, used, indexes);
+		CatalogTuplesMultiInsertWithInfo(relation, slots->slots, used, indexes);
 	}
-	for (int i = 0; i < nslots; i++)
-		ExecDropSingleTupleTableSlot(slots[i]);
-	pfree(slots);
+	for (int i = 0; i < slots->n; i++)
+		ExecClearTuple(slots->slots[i]);
 }
 
 typedef struct StrmKeyCopies
@@ -269,8 +287,14 @@ void
 strm_key_store_insert_many(const StrmKeyRow *rows, const int64 *copies, int n)
 {
 	StrmKeyCopies keys = {rows, copies};
+	ResourceOwner owner = CurrentResourceOwner;
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
 
-	strm_key_store_multi_insert(store.keys, store.indexes, n, strm_key_store_fill_key, &keys);
+	CurrentResourceOwner = TopTransactionResourceOwner;
+	strm_store_slots_make(&store.slots, store.keys, n);
+	CurrentResourceOwner = owner;
+	MemoryContextSwitchTo(old);
+	strm_key_store_multi_insert(store.keys, store.indexes, &store.slots, n, strm_key_store_fill_key, &keys);
 }
 
 /* The first row that the index finds under snapshot. */
@@ -461,8 +485,11 @@ strm_key_store_add_subjects(const StrmSubjectRow *rows, int n)
 {
 	Relation	links = table_open(strm_catalog_table(STRM_TABLE_DATA_SUBJECT_LINK), RowExclusiveLock);
 	CatalogIndexState indexes = CatalogOpenIndexes(links);
+	StrmStoreSlots slots = {0};
 
-	strm_key_store_multi_insert(links, indexes, n, strm_key_store_fill_subject, rows);
+	strm_store_slots_make(&slots, links, n);
+	strm_key_store_multi_insert(links, indexes, &slots, n, strm_key_store_fill_subject, rows);
+	strm_store_slots_drop(&slots);
 	CatalogCloseIndexes(indexes);
 	table_close(links, NoLock);
 }
