@@ -65,6 +65,7 @@ demo:
 bench:
 	test/bench/run
 	test/bench/batch_job
+	test/bench/ingest
 	test/bench/kafka
 help:
 	@echo 'make, make install    build, install (PG_CONFIG=... for a certain server; with_llvm=no without clang)'
