@@ -115,6 +115,21 @@ extern int	no_such_variable
 #define strm_schema_aclcheck(schema, roleid, mode) object_aclcheck(NamespaceRelationId, schema, roleid, mode)
 #endif
 
+/* 16 renamed what names a table's file. */
+#if PG_VERSION_NUM < 160000
+#define StrmFileLocator RelFileNode
+#define strm_locator rnode
+#define strm_target target_node
+#define strm_database dbNode
+#define strm_tablespace spcNode
+#else
+#define StrmFileLocator RelFileLocator
+#define strm_locator rlocator
+#define strm_target target_locator
+#define strm_database dbOid
+#define strm_tablespace spcOid
+#endif
+
 /* 16 has a cause of a slot's invalidation where 15 keeps the position that it had. */
 #if PG_VERSION_NUM < 160000
 #define strm_slot_is_invalidated(data) \

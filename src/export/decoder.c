@@ -3,8 +3,8 @@
  *	  Logical decoding in this process: committed rows of streams, in the order of their commits, out of the WAL.
  *
  *	  The decoding context is the server's. Between two WAL records its caller has control, so it may run transactions
- *	  of its own there; the server's run and end within a record. Errors are not caught: the process ends, which
- *	  releases the slot.
+ *	  of its own there; the server's run and end within a record. Errors end the process, which releases the slot; but
+ *	  for the first one, which may have come of a database that was moved (moved_database.h).
  *
  *	  After a restart WAL is read again from the slot's restart position, but transactions that committed before the
  *	  confirmed position come no more, so what counts as read begins there.
@@ -22,6 +22,7 @@
 
 #include "compat/compat.h"
 #include "export/decoder.h"
+#include "export/moved_database.h"
 #include "export/output_plugin.h"
 #include "export/slot.h"
 
@@ -32,6 +33,7 @@ struct StrmDecoder
 	StrmPlugin	plugin;
 	XLogRecPtr	start;			/* confirmed position when the context was made */
 	XLogRecPtr	confirmed;
+	List	   *moves;			/* of the database, when decoding failed for one */
 };
 
 /* Begins at the slot's confirmed position. */
@@ -74,10 +76,49 @@ strm_decoder_open(const char *slot, StrmDecoderWanted wanted, void *arg)
 	return decoder;
 }
 
+/* After an error, as it is given: begins again where the database was moved since, or raises it. */
+static void
+strm_decoder_recover(StrmDecoder *decoder, ErrorData *error)
+{
+	MemoryContext caller = MemoryContextSwitchTo(decoder->memory);
+
+	if (decoder->moves == NIL)
+		decoder->moves = strm_moves_find(MyReplicationSlot->data.restart_lsn);
+	else
+		decoder->moves = NIL;
+	MemoryContextSwitchTo(caller);
+	if (decoder->moves == NIL)
+		ReThrowError(error);
+	FreeErrorData(error);
+	strm_decoder_restart(decoder);
+}
+
+/* Decodes the record that was read. The server ends its own transactions when it fails. */
+static void
+strm_decoder_process(StrmDecoder *decoder)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ErrorData  *volatile error = NULL;
+
+	strm_moves_apply(decoder->moves, decoder->context->reader);
+	PG_TRY();
+	{
+		LogicalDecodingProcessRecord(decoder->context, decoder->context->reader);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	if (error != NULL)
+		strm_decoder_recover(decoder, error);
+}
+
 bool
 strm_decoder_read(StrmDecoder *decoder, Size bytes, int max_records)
 {
-	XLogReaderState *reader = decoder->context->reader;
 	StrmSpool  *spool = decoder->plugin.spool;
 
 	Assert(!IsTransactionState());
@@ -87,9 +128,9 @@ strm_decoder_read(StrmDecoder *decoder, Size bytes, int max_records)
 	for (int i = 0; i < max_records && strm_spool_size(spool) < bytes; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (!strm_wal_next(reader))
+		if (!strm_wal_next(decoder->context->reader))
 			return false;
-		LogicalDecodingProcessRecord(decoder->context, reader);
+		strm_decoder_process(decoder);
 	}
 	return true;
 }
