@@ -177,12 +177,7 @@ strm_sql_alter_batch_exporter(PG_FUNCTION_ARGS)
 Datum
 strm_sql_drop_batch_exporter(PG_FUNCTION_ARGS)
 {
-	/* states of exporters that were dropped while no worker was there; what is locked, a worker is taking away */
-	strm_registry_execute("DELETE FROM strm.batch_exporter_state WHERE exporter_id IN"
-						  " (SELECT s.exporter_id FROM strm.batch_exporter_state s"
-						  "   WHERE NOT EXISTS (SELECT FROM strm.batch_exporter e WHERE e.id = s.exporter_id)"
-						  "     FOR UPDATE OF s SKIP LOCKED)",
-						  0, NULL, NULL, NULL);
+	strm_batch_exporter_status_sweep();
 	strm_batch_exporter_execute(strm_batch_exporter_manage(strm_args_text(fcinfo, 0, "name")),
 								"DELETE FROM strm.batch_exporter WHERE id = $1");
 	PG_RETURN_VOID();

@@ -114,6 +114,9 @@ extern const char *strm_batch_exporter_state_name(StrmBatchExporterState state);
 /* The exporter's definition is gone: so goes its state. */
 extern void strm_batch_exporter_status_forget(const pg_uuid_t *exporter);
 
+/* The same of all whose definition went while no worker was there, or knew of them. */
+extern void strm_batch_exporter_status_sweep(void);
+
 /*
  * May the exporter's owner still export? NULL: yes; else what is missing, constant or with names of roles, relations
  * and connectors only. Streams: their owner, or strm_member with SELECT; derived streams: strm_approver with SELECT;

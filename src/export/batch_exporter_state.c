@@ -163,6 +163,17 @@ strm_batch_exporter_status_forget(const pg_uuid_t *exporter)
 	strm_entity_log_forget(exporter);
 }
 
+void
+strm_batch_exporter_status_sweep(void)
+{
+	/* what is locked, somebody else is taking away */
+	strm_registry_execute("DELETE FROM strm.batch_exporter_state WHERE exporter_id IN"
+						  " (SELECT s.exporter_id FROM strm.batch_exporter_state s"
+						  "   WHERE NOT EXISTS (SELECT FROM strm.batch_exporter e WHERE e.id = s.exporter_id)"
+						  "     FOR UPDATE OF s SKIP LOCKED)",
+						  0, NULL, NULL, NULL);
+}
+
 /*
  * Commands that drop a definition leave this row alone, so that a worker does not wait for their transactions; who
  * finds the definition gone takes the row away.

@@ -139,6 +139,9 @@ strm_batch_export_loop(StrmBatchExportSession *session)
 {
 	TimestampTz next;
 
+	strm_batch_export_begin();
+	strm_batch_exporters_adopt();
+	strm_batch_export_end(session);
 	for (;;)
 	{
 		strm_batch_export_interrupts();
@@ -146,6 +149,9 @@ strm_batch_export_loop(StrmBatchExportSession *session)
 		MemoryContextSwitchTo(session->scratch);
 		if (!strm_batch_export_look(session))
 		{
+			strm_batch_export_begin();
+			strm_batch_exporter_status_sweep();
+			strm_batch_export_end(session);
 			strm_slot_drop(session->slot, true);
 			proc_exit(0);
 		}
