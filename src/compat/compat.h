@@ -80,16 +80,23 @@ extern int	no_such_variable
  * demand; 18 prunes the range table.
  */
 #if PG_VERSION_NUM < 160000
-#define strm_init_range_table(estate, entries) ExecInitRangeTable(estate, entries)
+#define strm_init_range_table(estate, entry) ExecInitRangeTable(estate, list_make1(entry))
 #define strm_insert_index_tuples(target, slot, estate) \
 	ExecInsertIndexTuples(target, slot, estate, false, false, NULL, NIL)
 #define strm_root_to_child_map(target, estate) ((target)->ri_RootToPartitionMap)
 #else
 #if PG_VERSION_NUM < 180000
-#define strm_init_range_table(estate, entries) ExecInitRangeTable(estate, entries, NIL)
+#define strm_init_range_table_with(estate, entries, permissions) ExecInitRangeTable(estate, entries, permissions)
 #else
-#define strm_init_range_table(estate, entries) ExecInitRangeTable(estate, entries, NIL, bms_make_singleton(1))
+#define strm_init_range_table_with(estate, entries, permissions) \
+	ExecInitRangeTable(estate, entries, permissions, bms_make_singleton(1))
 #endif
+#define strm_init_range_table(estate, entry) \
+	do { \
+		List	   *strm_permissions = NIL; \
+		addRTEPermissionInfo(&strm_permissions, entry); \
+		strm_init_range_table_with(estate, list_make1(entry), strm_permissions); \
+	} while (0)
 #define strm_insert_index_tuples(target, slot, estate) \
 	ExecInsertIndexTuples(target, slot, estate, false, false, NULL, NIL, false)
 #define strm_root_to_child_map(target, estate) ExecGetRootToChildMap(target, estate)

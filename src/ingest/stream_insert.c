@@ -18,6 +18,7 @@
 #include "executor/nodeModifyTable.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "parser/parse_relation.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/lsyscache.h"
 #include "utils/rls.h"
@@ -66,7 +67,7 @@ strm_stream_insert_open(StrmStreamInsert *insert, Relation stream)
 	entry->relkind = stream->rd_rel->relkind;
 	entry->rellockmode = RowExclusiveLock;
 	insert->estate = CreateExecutorState();
-	strm_init_range_table(insert->estate, list_make1(entry));
+	strm_init_range_table(insert->estate, entry);
 	insert->root = makeNode(ResultRelInfo);
 	ExecInitResultRelation(insert->estate, insert->root, 1);
 	ExecOpenIndices(insert->root, false);
