@@ -43,8 +43,9 @@
 /* The inbox is vacuumed after that many rows were deleted and its pages were read that many times since. */
 #define STRM_INGEST_VACUUM_ROWS 2000
 #define STRM_INGEST_VACUUM_SCANS 4
-/* Pages beyond which an inbox that is nearly empty is made shorter. */
+/* Pages beyond which an inbox that is nearly empty is made shorter, and ms between two attempts to. */
 #define STRM_INGEST_TRUNCATE_PAGES 1000
+#define STRM_INGEST_TRUNCATE_PAUSE 10000
 
 /* The two tables of a stream, in a transaction. */
 typedef struct StrmIngestTables
@@ -314,10 +315,28 @@ strm_ingest_vacuum_is_due(const StrmIngestInbox *inbox, const StrmInboxRound *ro
 		inbox->scanned >= (int64) STRM_INGEST_VACUUM_SCANS * round->pages;
 }
 
+/*
+ * Is it long, and nearly empty? After a backlog each look would read all of it. It may be in vain, because of rows at
+ * its end, or of old transactions.
+ */
+static bool
+strm_ingest_truncate_is_due(StrmIngestInbox *inbox, const StrmInboxRound *round)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (round->pages <= STRM_INGEST_TRUNCATE_PAGES || round->rows - inbox->moved >= round->pages ||
+		!TimestampDifferenceExceeds(inbox->truncated, now, STRM_INGEST_TRUNCATE_PAUSE))
+		return false;
+	inbox->truncated = now;
+	return true;
+}
+
 /* Moves what one look finds. */
 static void
 strm_ingest_round(StrmIngestInbox *inbox, const StrmIngestShare *share, StrmIngestWork *work, MemoryContext cxt)
 {
+	bool		truncate;
+
 	if (!work->looked)
 		strm_ingest_look(inbox, share, cxt, &work->round);
 	work->looked = true;
@@ -328,9 +347,9 @@ strm_ingest_round(StrmIngestInbox *inbox, const StrmIngestShare *share, StrmInge
 		strm_ingest_batch(inbox, work);
 		CHECK_FOR_INTERRUPTS();
 	}
-	if (strm_ingest_vacuum_is_due(inbox, &work->round))
-		strm_ingest_vacuum(inbox, work->round.pages > STRM_INGEST_TRUNCATE_PAGES &&
-						   work->round.rows < work->round.pages);
+	truncate = strm_ingest_truncate_is_due(inbox, &work->round);
+	if (truncate || strm_ingest_vacuum_is_due(inbox, &work->round))
+		strm_ingest_vacuum(inbox, truncate);
 }
 
 void

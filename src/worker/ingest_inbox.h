@@ -27,6 +27,7 @@ typedef struct StrmIngestInbox
 	TimestampTz told;			/* strm.entity_log of rows that were set aside */
 	int64		deleted;		/* rows, since it was vacuumed last */
 	int64		scanned;		/* pages, since then */
+	TimestampTz truncated;		/* when it was tried last to make it shorter */
 } StrmIngestInbox;
 
 /*

@@ -228,6 +228,14 @@ for my $round (1 .. 12)
 }
 cmp_ok(sql("SELECT pg_relation_size('qs_inbox')"), '<', 8 * 1024 * 1024, 'space of an inbox is used again') or diag(sql("SELECT pg_relation_size('qs_inbox')"));
 
+# --- after a backlog it is made shorter ---
+set_workers(0);
+queue('qs', "SELECT 'h-' || i % 300, 'c-h', i FROM generate_series(1, 120000) i");
+cmp_ok(sql("SELECT pg_relation_size('qs_inbox')"), '>', 8 * 1024 * 1024, 'a backlog is large');
+set_workers(2);
+$wait->('qs');
+reaches("SELECT pg_relation_size('qs_inbox') < 1024 * 1024", 't', 'and afterwards the inbox is small again');
+
 # --- commands that want the table ---
 queue('qp', "SELECT 's-' || i, 'c', i FROM generate_series(1, 5000) i");
 sql('DROP TABLE qp CASCADE');
