@@ -67,11 +67,12 @@ bench:
 	test/bench/batch_job
 	test/bench/ingest
 	test/bench/kafka
+	test/bench/batch_exporter
 help:
 	@echo 'make, make install    build, install (PG_CONFIG=... for a certain server; with_llvm=no without clang)'
 	@echo 'make installcheck     SQL regression tests on a running server that preloads strm_privacy'
 	@echo 'make check            all tests, in servers of their own: scripts/check'
 	@echo 'make demo             a private server with streams, derived streams and Kafka to play with: scripts/quickstart'
-	@echo 'make bench            speed: streams against plain tables, batch jobs against COPY, Kafka exporters'
+	@echo 'make bench            speed: streams against plain tables, batch jobs and batch exporters against COPY, Kafka exporters'
 
 endif
