@@ -217,11 +217,13 @@ strm_batch_export_account(StrmBatchExport *exporter)
 	status->file_rows = 0;
 }
 
-/* Ends the file under way, if there is one. last: the run, too. */
+/*
+ * Ends the file under way, if there is one. last: the run, too. What dead runs have left is cleaned up afterwards, when
+ * the store has shown that it answers.
+ */
 static void
 strm_batch_export_end_file(StrmBatchExport *exporter, bool last)
 {
-	bool		cleaned = exporter->overwrite;
 	char	   *path = exporter->path == NULL ? NULL : pstrdup(exporter->path);
 
 	if (exporter->raw != NULL)
@@ -237,8 +239,8 @@ strm_batch_export_end_file(StrmBatchExport *exporter, bool last)
 		strm_batch_export_audit_keys(exporter, exporter->counts.rows);
 	strm_batch_export_end(exporter->session);
 	strm_batch_export_release(exporter);
-	if (cleaned && path != NULL)
-		strm_batch_export_clean_up(exporter, path);
+	if (path != NULL || last)
+		strm_batch_export_clean_up(exporter, path != NULL ? path : "");
 }
 
 /* Writes the chunk. May raise. */
@@ -260,7 +262,7 @@ strm_batch_export_write(StrmBatchExport *exporter)
 		return;
 	if (exporter->gone || exporter->definition->paused)
 	{
-		strm_batch_export_stop(exporter);
+		strm_batch_export_stop(exporter, true);
 		return;
 	}
 	PG_TRY();
@@ -285,7 +287,7 @@ strm_batch_export_finish(StrmBatchExport *exporter)
 	PG_TRY();
 	{
 		strm_batch_export_end_file(exporter, true);
-		strm_batch_export_stop(exporter);
+		strm_batch_export_stop(exporter, true);
 	}
 	PG_CATCH();
 	{
@@ -314,13 +316,13 @@ strm_batch_export_forget_intent(StrmBatchExport *exporter, bool gone)
 
 /*
  * A file that may have been published stays: it will be made again. So does its intent; and when nothing can be done
- * about one now, the next run will.
+ * about one now, as the store does not answer, the next run will.
  */
 void
-strm_batch_export_discard(StrmBatchExport *exporter)
+strm_batch_export_discard(StrmBatchExport *exporter, bool reachable)
 {
 	strm_batch_export_wipe_chunk(exporter);
-	if (exporter->raw != NULL && exporter->status.file == NULL)
+	if (exporter->raw != NULL && exporter->status.file == NULL && reachable)
 	{
 		bool		gone = strm_bytes_discard(exporter->sink);
 
@@ -339,7 +341,7 @@ strm_batch_export_discard(StrmBatchExport *exporter)
 	strm_batch_export_release(exporter);
 }
 
-/* Cleans up after one intent: id, connector, path, detail. */
+/* Cleans up after one intent: id, connector, path, detail. published: another file has its place. */
 static bool
 strm_batch_export_clean_one(StrmBatchExport *exporter, const Datum *row, const bool *nulls, bool published)
 {
@@ -365,13 +367,9 @@ strm_batch_export_clean_up(StrmBatchExport *exporter, const char *published)
 	for (uint64 i = 0; i < rows->n; i++)
 	{
 		const Datum *row = &rows->values[i * rows->ncolumns];
-		const char *path = TextDatumGetCString(row[2]);
+		bool		same = strcmp(TextDatumGetCString(row[2]), published) == 0;
 
-		/* what may be published is dealt with when it was made again */
-		if (published != NULL ? strcmp(path, published) != 0
-			: exporter->status.file != NULL && strcmp(path, exporter->status.file) == 0)
-			continue;
-		if (!strm_batch_export_clean_one(exporter, row, &rows->nulls[i * rows->ncolumns], published != NULL))
+		if (!strm_batch_export_clean_one(exporter, row, &rows->nulls[i * rows->ncolumns], same))
 			break;
 	}
 	strm_batch_export_end(exporter->session);

@@ -184,8 +184,8 @@ extern void strm_batch_export_write(StrmBatchExport *exporter);
 /* Everything is written: ends the file under way, and the run. */
 extern void strm_batch_export_finish(StrmBatchExport *exporter);
 /* Takes away a file under way. Never raises. */
-extern void strm_batch_export_discard(StrmBatchExport *exporter);
-/* Takes away what dead runs have left: of the file at that path, which is to stay; or (NULL) of all others. */
+extern void strm_batch_export_discard(StrmBatchExport *exporter, bool reachable);
+/* Takes away what dead runs of the exporter have left; the file that was published at that path stays. */
 extern void strm_batch_export_clean_up(StrmBatchExport *exporter, const char *published);
 
 /* --- batch_export_status.c --- */
@@ -198,8 +198,8 @@ extern void strm_batch_export_begin(void);
 extern void strm_batch_export_end(StrmBatchExportSession *session);
 /* Writes the status of a run, in a transaction. The exporter may be gone. */
 extern void strm_batch_export_put_status(StrmBatchExport *exporter);
-/* The run is over. Outside a transaction. */
-extern void strm_batch_export_stop(StrmBatchExport *exporter);
+/* The run is over. reachable: its store can be asked to take away what is under way. Outside a transaction. */
+extern void strm_batch_export_stop(StrmBatchExport *exporter, bool reachable);
 /* The run has failed. Outside a transaction. */
 extern void strm_batch_export_fail(StrmBatchExport *exporter, bool temporary, int sqlstate, const char *message,
 								   const char *hint);

@@ -82,7 +82,6 @@ strm_batch_export_prepare(StrmBatchExport *exporter)
 		strm_batch_export_read(exporter);
 		strm_batch_export_end(exporter->session);
 		exporter->running = true;
-		strm_batch_export_clean_up(exporter, NULL);
 	}
 	PG_CATCH();
 	{

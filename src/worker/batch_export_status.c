@@ -93,9 +93,9 @@ strm_batch_export_note_state(StrmBatchExport *exporter, StrmBatchExporterState s
 }
 
 void
-strm_batch_export_stop(StrmBatchExport *exporter)
+strm_batch_export_stop(StrmBatchExport *exporter, bool reachable)
 {
-	strm_batch_export_discard(exporter);
+	strm_batch_export_discard(exporter, reachable);
 	if (exporter->store != NULL)
 		exporter->connector->kind->close(exporter->store);
 	exporter->store = NULL;
@@ -130,11 +130,34 @@ strm_batch_export_write_failure(StrmBatchExport *exporter, bool temporary, int s
 	strm_batch_export_end(exporter->session);
 }
 
+/* Is it that a store does not answer? */
+static bool
+strm_batch_export_is_connection(int sqlstate)
+{
+	return ERRCODE_TO_CATEGORY(sqlstate) == MAKE_SQLSTATE('0', '8', '0', '0', '0');
+}
+
 void
 strm_batch_export_fail(StrmBatchExport *exporter, bool temporary, int sqlstate, const char *message, const char *hint)
 {
-	strm_batch_export_stop(exporter);
+	strm_batch_export_stop(exporter, !strm_batch_export_is_connection(sqlstate));
 	strm_batch_export_write_failure(exporter, temporary, sqlstate, message, hint);
+}
+
+/* The store does not answer: nor will it the others that write to it, and those to other stores need not wait again. */
+static void
+strm_batch_export_fail_others(StrmBatchExport *exporter, int sqlstate, const StrmErrorText *text)
+{
+	ListCell   *lc;
+
+	foreach(lc, exporter->session->exporters)
+	{
+		StrmBatchExport *other = lfirst(lc);
+
+		if (other->running && memcmp(&other->definition->connector, &exporter->definition->connector,
+									 sizeof(pg_uuid_t)) == 0)
+			strm_batch_export_fail(other, true, sqlstate, text->message, text->detail ? text->detail : text->hint);
+	}
 }
 
 void
@@ -167,4 +190,6 @@ strm_batch_export_caught(StrmBatchExport *exporter)
 	strm_errors_describe(edata, &text);
 	temporary = strm_worker_is_temporary(edata->sqlerrcode) || (outside && edata->sqlerrcode == STRM_ERR_PRIVILEGE);
 	strm_batch_export_fail(exporter, temporary, edata->sqlerrcode, text.message, text.detail ? text.detail : text.hint);
+	if (outside && strm_batch_export_is_connection(edata->sqlerrcode))
+		strm_batch_export_fail_others(exporter, edata->sqlerrcode, &text);
 }
