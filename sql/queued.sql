@@ -138,8 +138,10 @@ ALTER TABLE qs_inbox ADD FOREIGN KEY (n) REFERENCES strm.purpose (level);
 -- a superuser is only warned of damage, as a restore may be under way; who is none: test/pgtap/inbox.sql
 ALTER TABLE qs_inbox ALTER COLUMN url SET NOT NULL;
 ALTER TABLE qs_inbox ALTER COLUMN url DROP NOT NULL;
-ALTER TABLE qs_inbox ENABLE ROW LEVEL SECURITY;
 ALTER TABLE qs_inbox SET ACCESS METHOD heap;
+INSERT INTO qs_inbox (session_id, url) VALUES ('s', 'http://x');
+ALTER TABLE qs_inbox SET ACCESS METHOD strm_inbox;
+ALTER TABLE qs_inbox ENABLE ROW LEVEL SECURITY;
 CREATE TABLE parts (LIKE qs_inbox) PARTITION BY LIST (url);
 ALTER TABLE parts ATTACH PARTITION qs_inbox DEFAULT;
 DROP TABLE parts;

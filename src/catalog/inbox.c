@@ -14,7 +14,6 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/pg_trigger.h"
-#include "commands/defrem.h"
 #include "rewrite/prs2lock.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
@@ -96,8 +95,6 @@ strm_catalog_inbox_exposed(Relation rel, StrmFaults *faults)
 {
 	TupleConstr *constraints = RelationGetDescr(rel)->constr;
 
-	if (rel->rd_rel->relam != get_table_am_oid(STRM_INBOX_ACCESS_METHOD, true))
-		strm_faults_add(faults, "Its access method is not \"%s\".", STRM_INBOX_ACCESS_METHOD);
 	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
 	{
 		const Trigger *trigger = &rel->trigdesc->triggers[i];

@@ -30,8 +30,8 @@ extern StrmInbox *strm_catalog_inbox_of(Oid relid);
 extern List *strm_catalog_inboxes(void);
 
 /*
- * Notes what at an inbox's table could see rows before they are sealed, or would store them as they come: the executor
- * evaluates triggers, constraints and policies before the access method gets a row.
+ * Notes what at an inbox's table could see rows before they are sealed: the executor evaluates triggers, constraints
+ * and policies before the access method gets a row.
  */
 extern void strm_catalog_inbox_exposed(Relation rel, StrmFaults *faults);
 

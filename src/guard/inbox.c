@@ -11,6 +11,7 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
+#include "commands/defrem.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -94,6 +95,9 @@ strm_guard_inbox_check_table(Relation rel, const StrmContract *contract, bool re
 	bool		guarded = !require_triggers;
 
 	strm_guard_inbox_check_columns(rel, contract, faults);
+	/* its trigger refuses rows meanwhile */
+	if (rel->rd_rel->relam != get_table_am_oid(STRM_INBOX_ACCESS_METHOD, true))
+		strm_faults_add(faults, "Its access method is not \"%s\".", STRM_INBOX_ACCESS_METHOD);
 	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
 	{
 		const Trigger *trigger = &rel->trigdesc->triggers[i];
