@@ -28,11 +28,13 @@ SELECT strm.create_data_contract('bench/subject/1.0.0',
 SELECT strm.activate_data_contract('bench/subject/1.0.0');
 
 CREATE TABLE plain (session_id text NOT NULL, customer_id text, email text, url text NOT NULL, user_agent text);
+CREATE TABLE plain_consent (strm_consent_levels int[], LIKE plain);
 CREATE TABLE plain_indexed (LIKE plain);
 CREATE INDEX ON plain_indexed (session_id);
 SELECT strm.create_stream('clicks', 'bench/click/1.0.0', index_key_link => false);
 SELECT strm.create_stream('clicks_indexed', 'bench/click/1.0.0');
 SELECT strm.create_stream('clicks_subject', 'bench/subject/1.0.0', index_key_link => false);
+SELECT strm.create_stream('queued', 'bench/click/1.0.0', ingest => 'queued');
 SELECT strm.create_derived_stream('clicks', purposes => '{1,2,3}', name => 'clicks_all');
 
 -- For comparison: what people do with pgcrypto. One key for all, no authentication, no consent.

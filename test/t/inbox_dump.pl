@@ -123,7 +123,7 @@ for my $database (@copies)
 {
 	$node->safe_psql($database, q{SELECT strm.wait_for_ingest('"Läden"."Über ""alles"""')});
 	is($node->safe_psql($database, qq{SELECT count(*), sum(n), count(*) FILTER (WHERE session = 's' || n % 7 AND ratio = n / 3.0::float8 AND tags = ARRAY['x' || n, NULL, ''] AND length(url) = 320 * n)
-		FROM readable; SELECT count(*) FROM $inbox}), "61|1891|60\n0", "$database: all rows arrived");
+		FROM "Läden".readable; SELECT count(*) FROM $inbox}), "61|1891|60\n0", "$database: all rows arrived");
 	# a database's workers leave it when it goes
 	$node->safe_psql('postgres', "DROP DATABASE $database") if $database ne $copies[-1];
 }
