@@ -57,7 +57,7 @@ sub is_restored
 		SELECT count(*), count(session), count(*) FILTER (WHERE strm_sequence > 60 * 1024) FROM $inbox}), '61|0|1', "$name: more is queued behind");
 	my ($rc, $out, $err) = $node->psql($database, "SET ROLE shop; DROP TABLE $inbox");
 	like($err, qr/cannot be dropped/, "$name: the inbox is guarded");
-	push @copies, $database;
+	push @copies, $database if !grep { $_ eq $database } @copies;
 }
 
 my $plain = dump_ok();
