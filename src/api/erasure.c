@@ -10,6 +10,8 @@
  *	  and erased by another call. The write-ahead log has the rows, too: they are noted for Kafka exporters that have
  *	  not read them yet.
  *
+ *	  Rows that a stream refused were set aside in its inbox, without a key: they are deleted there.
+ *
  *	  Files that batch jobs have written are out of reach. Of a batch job group's key link that serves others, too, only
  *	  the subject's id is taken out: then the key goes with the last of the others, and until then each call says so.
  */
@@ -45,6 +47,7 @@ typedef struct StrmErasure
 	int64		deleted;		/* rows under shared key links */
 	int64		shared;			/* shared key links of streams */
 	List	   *shared_files;	/* shared key links of batch job groups, one for each subject */
+	int64		queued;			/* rows that were set aside in inboxes, and were deleted there */
 } StrmErasure;
 
 static const char links_sql[] =
@@ -253,6 +256,11 @@ strm_erasure_report(const StrmErasure *erasure)
 	int64		shared_files = 0;
 	ListCell   *cell;
 
+	if (erasure->queued > 0)
+		ereport(NOTICE,
+				errmsg("rows of the data subjects that were set aside in inboxes were deleted: %lld",
+					   (long long) erasure->queued));
+
 	foreach(cell, erasure->shared_files)
 	{
 		if (!strm_key_store_is_destroyed(lfirst(cell)))
@@ -274,19 +282,24 @@ strm_erasure_report(const StrmErasure *erasure)
 Datum
 strm_sql_delete_data_subjects(PG_FUNCTION_ARGS)
 {
-	Datum	   *subjects;
+	Datum	   *given;
 	bool	   *nulls;
-	int			n;
+	int			ngiven;
+	text	  **subjects;
+	int			n = 0;
 	StrmErasure erasure = {0};
 
-	/* what is queued has no key link yet */
-	strm_ingest_settle();
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), TEXTOID, -1, false, TYPALIGN_INT, &subjects, &nulls, &n);
-	for (int i = 0; i < n; i++)
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), TEXTOID, -1, false, TYPALIGN_INT, &given, &nulls, &ngiven);
+	subjects = palloc(ngiven * sizeof(text *));
+	for (int i = 0; i < ngiven; i++)
 	{
 		if (!nulls[i])
-			strm_erasure_subject(DatumGetTextPP(subjects[i]), &erasure);
+			subjects[n++] = DatumGetTextPP(given[i]);
 	}
+	/* what is queued has no key link yet */
+	erasure.queued = strm_ingest_erase(subjects, n);
+	for (int i = 0; i < n; i++)
+		strm_erasure_subject(subjects[i], &erasure);
 	strm_erasure_sweep();
 	strm_erasure_report(&erasure);
 	PG_RETURN_INT64(erasure.destroyed);

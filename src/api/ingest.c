@@ -22,6 +22,7 @@
 #include "catalog/stream.h"
 #include "common/errors.h"
 #include "ingest/inbox.h"
+#include "ingest/inbox_erase.h"
 #include "ingest/inbox_watch.h"
 #include "strm_privacy.h"
 #include "worker/database_command.h"
@@ -66,9 +67,36 @@ strm_ingest_check_wait(StrmInboxWait result, Oid inbox, const StrmInboxNumbers *
 			: errhint("See the server log for what keeps them from being moved."));
 }
 
-void
-strm_ingest_settle(void)
+/* Deletes what was set aside of the subjects in one inbox. false: some of it was tried again meanwhile. */
+static bool
+strm_ingest_erase_aside(const StrmStream *stream, Oid oid, text *const *subjects, int n, int64 *deleted)
 {
+	Relation	table = try_table_open(stream->relid, AccessShareLock);
+	Relation	inbox = table == NULL ? NULL : try_table_open(oid, RowExclusiveLock);
+	StrmInboxErased erased = {0};
+
+	if (inbox != NULL)
+	{
+		strm_inbox_erase(stream, table, inbox, subjects, n, &erased);
+		table_close(inbox, NoLock);
+	}
+	if (table != NULL)
+		table_close(table, NoLock);
+	*deleted += erased.deleted;
+	if (erased.closed > 0 && !erased.lost)
+		ereport(WARNING,
+				errcode(STRM_ERR_STATE),
+				errmsg("rows that were set aside in inbox \"%s\" cannot be opened: %lld", get_rel_name(oid),
+					   (long long) erased.closed),
+				errdetail("Rows of the data subjects may be among them."),
+				errhint("Delete them from the inbox."));
+	return !erased.lost;
+}
+
+int64
+strm_ingest_erase(text *const *subjects, int n)
+{
+	int64		deleted = 0;
 	ListCell   *lc;
 
 	foreach(lc, strm_inbox_streams())
@@ -79,16 +107,13 @@ strm_ingest_settle(void)
 
 		if (stream->contract->subject_field < 0)
 			continue;
-		strm_ingest_wake(MyDatabaseId);
-		strm_ingest_check_wait(strm_inbox_wait(inbox, -1, STRM_INGEST_STALL, &count), inbox, &count);
-		if (count.faults > 0)
-			ereport(WARNING,
-					errcode(STRM_ERR_STATE),
-					errmsg("rows that were set aside stay in inbox \"%s\": %lld", get_rel_name(inbox),
-						   (long long) count.faults),
-					errdetail("Rows of the data subjects may be among them."),
-					errhint("Use strm.retry_inbox(), or delete them from the inbox, and call this function again."));
+		do
+		{
+			strm_ingest_wake(MyDatabaseId);
+			strm_ingest_check_wait(strm_inbox_wait(inbox, -1, STRM_INGEST_STALL, &count), inbox, &count);
+		} while (!strm_ingest_erase_aside(stream, inbox, subjects, n, &deleted));
 	}
+	return deleted;
 }
 
 /* Who may have to do with the stream's rows. */

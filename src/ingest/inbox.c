@@ -95,9 +95,9 @@ strm_inbox_entry(StrmInboxReader *reader, HeapTuple tuple, StrmInboxEntry *entry
 	entry->fault = !heap_attisnull(tuple, columns->fault + 1, reader->desc);
 }
 
-void
-strm_inbox_open(StrmInboxReader *reader, HeapTuple tuple, const StrmLayout *layout, Datum *values, bool *nulls,
-				TimestampTz *timestamp)
+bool
+strm_inbox_try_open(StrmInboxReader *reader, HeapTuple tuple, const StrmLayout *layout, Datum *values, bool *nulls,
+					TimestampTz *timestamp)
 {
 	const StrmInboxColumns *columns = reader->columns;
 	Datum		beside[MaxTupleAttributeNumber];
@@ -115,7 +115,16 @@ strm_inbox_open(StrmInboxReader *reader, HeapTuple tuple, const StrmLayout *layo
 	row = palloc(size);
 	if (strm_row_open(strm_inbox_key_opener(reader->key), ad, sizeof(ad), (uint8 *) VARDATA_ANY(sealed), size,
 					  row) != STRM_CRYPTO_OK)
-		strm_ereport_private(errcode(STRM_ERR_FORGED), errmsg("a queued row is not authentic"));
+		return false;
 	strm_inbox_row_read(reader->stream->contract, row, size - STRM_ROW_SEAL_OVERHEAD, layout, values, nulls);
 	*timestamp = DatumGetTimestampTz(beside[columns->queued_at]);
+	return true;
+}
+
+void
+strm_inbox_open(StrmInboxReader *reader, HeapTuple tuple, const StrmLayout *layout, Datum *values, bool *nulls,
+				TimestampTz *timestamp)
+{
+	if (!strm_inbox_try_open(reader, tuple, layout, values, nulls, timestamp))
+		strm_ereport_private(errcode(STRM_ERR_FORGED), errmsg("a queued row is not authentic"));
 }

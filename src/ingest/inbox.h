@@ -61,6 +61,10 @@ extern void strm_inbox_entry(StrmInboxReader *reader, HeapTuple tuple, StrmInbox
 extern void strm_inbox_open(StrmInboxReader *reader, HeapTuple tuple, const StrmLayout *layout, Datum *values,
 							bool *nulls, TimestampTz *timestamp);
 
+/* The same; false for a row that this server did not seal for this inbox. */
+extern bool strm_inbox_try_open(StrmInboxReader *reader, HeapTuple tuple, const StrmLayout *layout, Datum *values,
+								bool *nulls, TimestampTz *timestamp);
+
 /*
  * How many committed rows wait, as far as known: what the ingest worker counted last, and what was queued since. -1:
  * not known. Not exact: back-pressure goes by it.

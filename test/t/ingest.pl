@@ -206,6 +206,23 @@ is(sql("SELECT strm.delete_data_subjects('erased')"), 1, 'a data subject whose e
 is(sql("SELECT count(*) FROM qs_1 WHERE customer = 'erased'"), 0, 'and cannot be read');
 is(sql("SELECT count(*) FROM qs_inbox"), 0, 'nothing of it is left in the inbox');
 
+# rows that the stream refused have no key: they are deleted where they are
+$node->psql('postgres', "SELECT strm.wait_for_ingest('qf', '60 s')");
+queue('qf', "VALUES ('s-1', 'aside', 1), ('s-1', 'aside', 2), ('s-1', 'aside-2', 3), ('s-1', 'kept', 4), ('s-2', NULL, 5)");
+$node->psql('postgres', "SELECT strm.wait_for_ingest('qf', '60 s')");
+is(sql("SELECT count(*) FROM qf_inbox WHERE strm_fault = '23505'"), 5, 'rows of data subjects that were set aside');
+($rc, $out, $err) = $node->psql('postgres', "SET ROLE maker; BEGIN; SELECT strm.delete_data_subjects('asid', 'aside', NULL, ''); SELECT count(*) FROM qf_inbox; ROLLBACK");
+is($out, "0\n3", 'are deleted when the data subjects are');
+like($err, qr/NOTICE:  rows of the data subjects that were set aside in inboxes were deleted: 2$/m, 'and reported');
+is(sql('SELECT count(*) FROM qf_inbox'), 5, 'with the transaction');
+# who may erase needs no rights on the inbox
+sql("CREATE ROLE eraser LOGIN IN ROLE strm_approver; SET ROLE eraser; SELECT strm.delete_data_subjects('aside', 'aside-2')");
+as_maker("BEGIN; SELECT strm.retry_inbox('qf'); SELECT strm.delete_data_subjects('kept'); COMMIT");
+$node->psql('postgres', "SELECT strm.wait_for_ingest('qf', '60 s')");
+is(sql("SELECT count(*) FROM qf_inbox"), 1, 'also when they are to be tried again by the same transaction');
+is(sql("SELECT count(*) FROM qf_1 WHERE customer IN ('aside', 'aside-2', 'kept')"), 0, 'and nowhere else');
+as_maker('DELETE FROM qf_inbox');
+
 # --- prepared transactions ---
 sql("BEGIN; INSERT INTO qs_inbox (strm_consent_levels, session, customer, n) VALUES ('{1}', 'prep', 'c', 1); PREPARE TRANSACTION 'p'");
 is(sql("SELECT strm.wait_for_ingest('qs', '20 s'); SELECT count(*) FROM qs_1 WHERE session = 'prep'"), "\n0", 'a prepared transaction is not waited for');
