@@ -1,4 +1,5 @@
--- The first five minutes, as scripts/quickstart plays them: one stream, three views of it, a batch job, and Kafka.
+-- The first five minutes, as scripts/quickstart plays them: one stream, three views of it, a batch job, a stream with a queue,
+-- files, and Kafka.
 -- Variable files: the directory that data connectors read and write in. kcat: true where there is kcat to read topics with.
 \set ON_ERROR_STOP on
 \set QUIET on
@@ -47,6 +48,8 @@ SELECT strm.simulate_random_events('clicks', 1000) \g /dev/null
 -- The first 12 characters are enough to tell a ciphertext, or a mask, from a value.
 CREATE FUNCTION pg_temp.brief(value text) RETURNS text LANGUAGE sql AS
 $$ SELECT CASE WHEN length(value) > 14 THEN left(value, 12) || '…' ELSE value END $$;
+CREATE FUNCTION pg_temp.brief_json(event text) RETURNS text LANGUAGE sql AS
+$$ SELECT regexp_replace(event, '"(A[Q-Za-b][^"]{10})[^"]+"', '"\1…"', 'g') $$;
 
 \echo
 \echo 'Four events were inserted into the stream "clicks", each with the consent of its data subject to some of the'
@@ -103,12 +106,52 @@ CALL strm.run_batch_job($$ {
 \echo
 \pset tuples_only on
 \pset format unaligned
-SELECT regexp_replace(line, '"((AQ|AR|AS|AT|AU|AV|AW|AX|AY|AZ|Aa|Ab)[^"]{10})[^"]+"', '"\1…"', 'g')
-  FROM regexp_split_to_table(rtrim(pg_read_file(:'derived'), E'\n'), E'\n') AS line;
+SELECT pg_temp.brief_json(line) FROM regexp_split_to_table(rtrim(pg_read_file(:'derived'), E'\n'), E'\n') AS line;
 \pset format aligned
 \pset tuples_only off
 \echo
 SELECT strm_timestamp, session_id, customer_id, strm_consent_levels FROM clicks_1_2 WHERE strm_timestamp < '2025-01-01';
+
+-- A stream with a queue: producers insert into its inbox, and do not wait for keys and the encryption of fields.
+SELECT strm.create_stream('visits', contract => 'acme/clickstream/1.0.0', ingest => 'queued') \g /dev/null
+BEGIN;
+INSERT INTO visits_inbox (strm_consent_levels, session_id, customer_id, email, url, conversion)
+VALUES ('{1}', 's-20', 'c-50', 'ivy@i.example', 'https://shop.example/', 0),
+       ('{2}', 's-21', 'c-51', 'jon@j.example', 'https://shop.example/', 0);
+\echo
+\echo 'The stream "visits" has a queue. Of two rows that were inserted into its inbox, this is all that is stored there:'
+\echo
+SELECT session_id, email, url, '…' || right(encode(strm_sealed, 'base64'), 12) AS strm_sealed FROM visits_inbox;
+COMMIT;
+SELECT strm.wait_for_ingest('visits') \g /dev/null
+\echo
+\echo 'A worker has encrypted their fields and moved them into the stream, a moment after the commit:'
+\echo
+SELECT (SELECT count(*) FROM visits_inbox) AS "in the inbox", pg_temp.brief(session_id) AS session_id, pg_temp.brief(email) AS email, url FROM visits;
+
+-- Files: a stream as stored, and what a derived stream shows. The first ones come at once, later ones every minute.
+SELECT strm.create_batch_exporter('clicks_1_2', 'files', path_prefix => 'export', include_existing_events => true),
+       strm.create_batch_exporter('visits', 'files', path_prefix => 'export', include_existing_events => true, compression => 'gzip') \g /dev/null
+DO $$
+BEGIN
+  FOR i IN 1 .. 300 LOOP
+    EXIT WHEN (SELECT sum(files) = 2 FROM strm.batch_exporters);
+    PERFORM pg_sleep(0.1);
+  END LOOP;
+END $$;
+SELECT :'files' || '/' || last_file AS file FROM strm.batch_exporters WHERE name = 'clicks_1_2_files' \gset
+\echo
+\echo 'Batch exporters write streams and derived streams to files, from then on every minute:'
+\echo
+SELECT last_file, state, rows, bytes FROM strm.batch_exporters ORDER BY name;
+\echo
+\echo 'The first line of the one of clicks_1_2:'
+\echo
+\pset tuples_only on
+\pset format unaligned
+SELECT pg_temp.brief_json(split_part(pg_read_file(:'file'), E'\n', 1));
+\pset format aligned
+\pset tuples_only off
 
 -- Exporters publish what is inserted from now on. The broker runs in the server's memory: it is for trying things out, not for production.
 SELECT strm.create_kafka_cluster('demo', bootstrap_servers => 'embedded') \g /dev/null
