@@ -20,6 +20,8 @@ CREATE TABLE qs_inbox ();
 SELECT strm.create_stream('qs', contract => 'queued/click/1.0.0', ingest => 'queued');
 DROP TABLE qs_inbox;
 SELECT strm.create_stream('qs', contract => 'queued/click/1.0.0', ingest => 'queued');
+-- an inbox is no stream
+SELECT strm.wait_for_ingest('qs_inbox');
 SELECT attname, format_type(atttypid, atttypmod), attnotnull, atthasdef FROM pg_attribute WHERE attrelid = 'qs_inbox'::regclass AND attnum > 0 ORDER BY attnum;
 SELECT amname, pg_get_userbyid(relowner) = current_user AS own FROM pg_class c JOIN pg_am a ON a.oid = c.relam WHERE c.oid = 'qs_inbox'::regclass;
 -- what does not fit a page is not in another inbox

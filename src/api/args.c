@@ -11,6 +11,8 @@
 #include "utils/lsyscache.h"
 
 #include "api/args.h"
+#include "catalog/cache.h"
+#include "catalog/inbox.h"
 #include "common/errors.h"
 #include "strm_privacy.h"
 
@@ -36,17 +38,28 @@ strm_args_text(FunctionCallInfo fcinfo, int n, const char *name)
 	return text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 
+/* Who takes an inbox for its stream is told that stream. */
+static void
+strm_args_refuse_stream(Oid relid)
+{
+	char	   *name = get_rel_name(relid);
+	StrmInbox  *inbox = strm_catalog_inbox_of(relid);
+	const StrmStream *stream = inbox == NULL ? NULL : strm_catalog_stream(&inbox->stream);
+
+	ereport(ERROR,
+			errcode(STRM_ERR_UNDEFINED),
+			errmsg("\"%s\" is not a stream", name ? name : psprintf("%u", relid)),
+			stream == NULL ? errhint("strm.streams lists the streams.")
+			: errhint("It is the inbox of stream %s.", strm_catalog_relation_name(stream->relid)));
+}
+
 const StrmStream *
 strm_args_stream(Oid relid)
 {
 	const StrmStream *stream = strm_catalog_stream_of(relid);
-	char	   *name = get_rel_name(relid);
 
 	if (stream == NULL)
-		ereport(ERROR,
-				errcode(STRM_ERR_UNDEFINED),
-				errmsg("\"%s\" is not a stream", name ? name : psprintf("%u", relid)),
-				errhint("strm.streams lists the streams."));
+		strm_args_refuse_stream(relid);
 	return stream;
 }
 

@@ -64,7 +64,7 @@ strm_ingest_check_wait(StrmInboxWait result, Oid inbox, const StrmInboxNumbers *
 			errdetail("Rows that wait: %lld.", (long long) count->waiting),
 			strm_ingest_slots(MyDatabaseId, &workers) == 0
 			? errhint("No worker moves them: see strm_privacy.ingest_workers and max_worker_processes.")
-			: errhint("See the server log for what keeps them from being moved."));
+			: errhint("What keeps them from being moved is in strm.entity_log and in the server log."));
 }
 
 /* Deletes what was set aside of the subjects in one inbox. false: some of it was tried again meanwhile. */

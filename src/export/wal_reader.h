@@ -9,7 +9,7 @@
 
 /* What to do when WAL that a slot needs is gone. */
 #define STRM_WAL_LOST_HINT \
-	"Call strm.rebuild_kafka_exporter() for the exporters of this Kafka cluster: a new slot is made, and events that were missed are published from their streams."
+	"A new slot is made, and events that were missed are read from their streams: by batch exporters without being asked, for the exporters of a Kafka cluster by strm.rebuild_kafka_exporter()."
 
 /* Fills in how a decoding context is to read. */
 extern void strm_wal_routine(XLogReaderRoutine *routine);

@@ -69,8 +69,8 @@ strm_guc_init(void)
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("strm_privacy.export_max_lag",
-							"Write-ahead log that may be kept for Kafka exporters that cannot publish.",
-							"Beyond it those that lag most become BROKEN and must be rebuilt. -1: without limit.",
+							"Write-ahead log that may be kept for exporters that cannot export.",
+							"Beyond it Kafka exporters that lag most become BROKEN and must be rebuilt, and batch exporters read their stream's table. -1: without limit.",
 							&strm_export_max_lag,
 							-1, -1, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);

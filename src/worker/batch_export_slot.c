@@ -94,7 +94,6 @@ static void
 strm_batch_export_skip(StrmBatchExportSession *session)
 {
 	StrmDecodedRow row;
-
 	ListCell   *lc;
 
 	session->skip = true;
