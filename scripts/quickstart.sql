@@ -141,7 +141,7 @@ BEGIN
 END $$;
 SELECT :'files' || '/' || last_file AS file FROM strm.batch_exporters WHERE name = 'clicks_1_2_files' \gset
 \echo
-\echo 'Batch exporters write streams and derived streams to files, from then on every minute:'
+\echo 'Batch exporters write streams and derived streams to files, from now on every minute:'
 \echo
 SELECT last_file, state, rows, bytes FROM strm.batch_exporters ORDER BY name;
 \echo
