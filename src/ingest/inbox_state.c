@@ -4,7 +4,8 @@
  *
  *	  A hash table in shared memory, whose lock guards what is in it; an entry's number of waiting rows is atomic, so
  *	  that producers count under a shared lock. Entries are made by ingest workers, who begin with counting; what no
- *	  worker has counted since the server started is not known, and not limited. Nor is one inbox more than fit.
+ *	  worker has counted since the server started is not known, and not limited. When one more does not fit, inboxes in
+ *	  which nothing waits make room, among them such as were dropped. What does not fit even so is not limited.
  *
  *	  Rows count when their transaction commits; what a subtransaction that was rolled back had queued is counted, too,
  *	  until the worker counts again.
@@ -120,6 +121,21 @@ strm_inbox_pending(Oid inbox)
 	return pending;
 }
 
+/* With the lock held exclusively: forgets inboxes in which nothing waits. They are counted again. */
+static void
+strm_inbox_state_make_room(void)
+{
+	HASH_SEQ_STATUS seq;
+	StrmInboxCount *count;
+
+	hash_seq_init(&seq, inbox_counts);
+	while ((count = hash_seq_search(&seq)) != NULL)
+	{
+		if ((int64) pg_atomic_read_u64(&count->pending) <= 0)
+			(void) hash_search(inbox_counts, &count->place, HASH_REMOVE, NULL);
+	}
+}
+
 void
 strm_inbox_counted(Oid inbox, int64 pending)
 {
@@ -131,6 +147,11 @@ strm_inbox_counted(Oid inbox, int64 pending)
 		return;
 	LWLockAcquire(inbox_lock, LW_EXCLUSIVE);
 	count = hash_search(inbox_counts, &place, HASH_ENTER_NULL, &found);
+	if (count == NULL)
+	{
+		strm_inbox_state_make_room();
+		count = hash_search(inbox_counts, &place, HASH_ENTER_NULL, &found);
+	}
 	if (count != NULL && found)
 		pg_atomic_write_u64(&count->pending, (uint64) pending);
 	else if (count != NULL)
@@ -177,7 +198,7 @@ strm_inbox_state_admit(Oid inbox)
 				errcode(STRM_ERR_LIMIT),
 				errmsg("inbox \"%s\" is full", get_rel_name(inbox)),
 				errdetail("It has %d rows or more that are not in the stream yet.", strm_inbox_max_rows),
-				errhint("Try again later, or see strm_privacy.inbox_max_rows and strm_privacy.ingest_workers."));
+				errhint("Try again later. strm.streams tells how many rows wait, and how many were set aside; see also strm_privacy.inbox_max_rows and strm_privacy.ingest_workers."));
 
 	ConditionVariablePrepareToSleep(inbox_room);
 	while (strm_inbox_state_full(inbox))
