@@ -83,9 +83,10 @@ strm_guard_object_access(ObjectAccessType access, Oid class_id, Oid object_id, i
 	if (next_object_access_hook)
 		next_object_access_hook(access, class_id, object_id, sub_id, arg);
 
+	/* pg_upgrade makes the registry itself table by table, and what else it makes was there */
 	if (access == OAT_NAMESPACE_SEARCH)
 		strm_watched_refresh();
-	else if (access == OAT_POST_CREATE && class_id == RelationRelationId && sub_id == 0)
+	else if (access == OAT_POST_CREATE && class_id == RelationRelationId && sub_id == 0 && !IsBinaryUpgrade)
 		strm_guard_inbox_index(object_id);
 	else if (access == OAT_DROP && !IsBinaryUpgrade)
 	{
