@@ -125,11 +125,11 @@ pg_noreturn static void strm_inbox_target_unknown(Relation rel);
 static void
 strm_inbox_target_unknown(Relation rel)
 {
-	ereport(ERROR,
-			errcode(STRM_ERR_STATE),
-			errmsg("table \"%s\" is not registered as an inbox", RelationGetRelationName(rel)),
-			errhint("Inboxes are made by strm.create_stream(). If it was restored from a dump, restore the tables of "
-					"schema strm, too."));
+	strm_ereport_private(errcode(STRM_ERR_STATE),
+						 errmsg("table \"%s\" is not registered as an inbox", RelationGetRelationName(rel)),
+						 errhint("Inboxes are made by strm.create_stream(). If it was restored from a dump, restore the "
+								 "tables of schema strm, too."));
+	pg_unreachable();
 }
 
 /* The sequence that the table owns, or none. */
