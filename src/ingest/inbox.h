@@ -78,6 +78,12 @@ extern void strm_inbox_moved(Oid inbox, int64 rows);
 /* For one callback at the end of transactions: did this one queue rows? Begins anew. As ingest/stored.h. */
 extern bool strm_inbox_take(void);
 
+/*
+ * Called by a producer for whom an inbox of this database is full, now and then: has the workers count again, as rows
+ * may be gone that no worker moved. Set once, by _PG_init.
+ */
+extern void (*strm_inbox_recount) (Oid database);
+
 /* Shared memory; called once, by _PG_init. */
 extern void strm_inbox_init(void);
 

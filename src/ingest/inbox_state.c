@@ -8,7 +8,7 @@
  *	  which nothing waits make room, among them such as were dropped. What does not fit even so is not limited.
  *
  *	  Rows count when their transaction commits; what a subtransaction that was rolled back had queued is counted, too,
- *	  until the worker counts again.
+ *	  until the worker counts again, and so is what the owner deletes. Whom that holds up has the worker count.
  */
 #include "postgres.h"
 
@@ -22,6 +22,7 @@
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
 #include "common/errors.h"
@@ -63,6 +64,8 @@ static LWLock *inbox_lock = NULL;
 static ConditionVariable *inbox_room = NULL;
 static shmem_request_hook_type previous_shmem_request_hook = NULL;
 static shmem_startup_hook_type previous_shmem_startup_hook = NULL;
+
+void		(*strm_inbox_recount) (Oid database) = NULL;
 
 /* Of the current transaction: a list in its context, and whether there was any. */
 static List *queued = NIL;
@@ -188,11 +191,25 @@ strm_inbox_state_full(Oid inbox)
 	return strm_inbox_max_rows > 0 && strm_inbox_pending(inbox) >= strm_inbox_max_rows;
 }
 
+/* Asks for another count, once in a while: rows may have been deleted, or counted though they were rolled back. */
+static void
+strm_inbox_state_ask(void)
+{
+	static TimestampTz asked = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (strm_inbox_recount == NULL || !TimestampDifferenceExceeds(asked, now, STRM_INBOX_NAP / 2))
+		return;
+	asked = now;
+	strm_inbox_recount(MyDatabaseId);
+}
+
 void
 strm_inbox_state_admit(Oid inbox)
 {
 	if (inbox_counts == NULL || !strm_inbox_state_full(inbox))
 		return;
+	strm_inbox_state_ask();
 	if (strm_inbox_full == STRM_INBOX_FULL_ERROR)
 		ereport(ERROR,
 				errcode(STRM_ERR_LIMIT),
@@ -202,7 +219,10 @@ strm_inbox_state_admit(Oid inbox)
 
 	ConditionVariablePrepareToSleep(inbox_room);
 	while (strm_inbox_state_full(inbox))
-		(void) ConditionVariableTimedSleep(inbox_room, STRM_INBOX_NAP, PG_WAIT_EXTENSION);
+	{
+		if (ConditionVariableTimedSleep(inbox_room, STRM_INBOX_NAP, PG_WAIT_EXTENSION))
+			strm_inbox_state_ask();
+	}
 	ConditionVariableCancelSleep();
 }
 

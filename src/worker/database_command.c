@@ -253,4 +253,5 @@ strm_database_command_init(void)
 	next_object_access_hook = object_access_hook;
 	object_access_hook = strm_database_object_access;
 	RegisterXactCallback(strm_database_transaction_ended, NULL);
+	strm_inbox_recount = strm_ingest_wake;
 }
