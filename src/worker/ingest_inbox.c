@@ -37,6 +37,13 @@
 #define STRM_INGEST_BACK_OFF 1000	/* after a first failure */
 #define STRM_INGEST_BACK_OFF_MAX 60000
 
+/*
+ * ms that it waits for somebody's lock, while the other inboxes wait for it; and the longest back-off then, as a lock
+ * is no fault and passes at any time
+ */
+#define STRM_INGEST_LOCK_TIMEOUT "1s"
+#define STRM_INGEST_LOCK_BACK_OFF 5000
+
 /* ms between two messages for strm.entity_log of rows that were set aside */
 #define STRM_INGEST_TELL 10000
 
@@ -101,6 +108,7 @@ strm_ingest_begin(void)
 {
 	if (!strm_worker_begin_transaction())
 		proc_exit(0);
+	SetConfigOption("lock_timeout", STRM_INGEST_LOCK_TIMEOUT, PGC_USERSET, PGC_S_SESSION);
 }
 
 /* Finds what is to be moved; the result is in cxt. */
@@ -237,10 +245,13 @@ strm_ingest_put_off(StrmIngestInbox *inbox, const ErrorData *edata)
 {
 	StrmErrorText told;
 
+	long		longest = edata->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ? STRM_INGEST_LOCK_BACK_OFF
+		: STRM_INGEST_BACK_OFF_MAX;
+
 	inbox->failures++;
 	inbox->next = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 											  Min(strm_worker_back_off_from(STRM_INGEST_BACK_OFF, inbox->failures),
-												  STRM_INGEST_BACK_OFF_MAX));
+												  longest));
 	inbox->generation = strm_catalog_generation();
 	if (inbox->sqlstate == edata->sqlerrcode)
 		return;
