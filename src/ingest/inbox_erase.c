@@ -66,14 +66,18 @@ strm_inbox_erase_matches(const StrmInboxErasing *erasing)
 	return false;
 }
 
-/* Was the row set aside, or queued or changed by this transaction? */
+/*
+ * Was the row set aside, or queued or changed by this transaction? One that was changed at all was set aside once: it
+ * may have been given another try since it was last looked whether any row waits.
+ */
 static bool
 strm_inbox_erase_concerns(const StrmInboxErasing *erasing, HeapTuple tuple)
 {
 	StrmInboxEntry entry;
 
 	strm_inbox_entry(erasing->reader, tuple, &entry);
-	return entry.fault || TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
+	return entry.fault || (tuple->t_data->t_infomask & HEAP_UPDATED) != 0 ||
+		TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
 }
 
 static void

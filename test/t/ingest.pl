@@ -183,8 +183,46 @@ reaches("SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE 'INSERT INTO
 set_workers(2);
 reaches("SELECT count(*) = 1 FROM qs_1 WHERE session = 'b-late'", 't', 'until there is room');
 ok($late->finish, 'without an error');
+# the number of rows that wait is not exact: whom it holds up has the workers count, and does not wait for their next look
+my $slow = sub { my ($since) = @_; return sql("SELECT extract(epoch FROM clock_timestamp() - '$since')") };
+my $now = sub { return sql('SELECT clock_timestamp()') };
+my $another = sub { sql("INSERT INTO qs_inbox (strm_consent_levels, session, customer, n) VALUES ('{1}', 'b-more', 'c-b', $_[0])") };
+my $refused = "INSERT INTO qs_inbox (strm_consent_levels, session, customer, n) SELECT '{1}', 'b-0', 'c-b', 1 FROM generate_series(1, 200)";
+$wait->('qs');
+sleep 1;
+my $since = $now->();
+sql("DO \$\$ BEGIN BEGIN $refused; RAISE division_by_zero; EXCEPTION WHEN division_by_zero THEN NULL; END; END \$\$");
+$another->(2);
+cmp_ok($slow->($since), '<', 5, 'rows of a subtransaction that was rolled back hold nobody up for long');
+as_maker('ALTER TABLE qs ADD CONSTRAINT never CHECK (n <> 1) NOT VALID');
+sql($refused);
+$wait->('qs');
+like(error_of("SET strm_privacy.inbox_full = 'error'; $one"), qr/ full/, 'rows that were set aside count');
+$since = $now->();
+as_maker('DELETE FROM qs_inbox; ALTER TABLE qs DROP CONSTRAINT never');
+$another->(3);
+cmp_ok($slow->($since), '<', 5, 'nor do rows that were deleted from the inbox');
 sql("ALTER SYSTEM RESET strm_privacy.inbox_max_rows");
 sql('SELECT pg_reload_conf()');
+
+# --- a table that somebody has locked holds up its own rows only ---
+create('ql');
+$wait->('qs');
+my $locker = $node->background_psql('postgres');
+$locker->query_safe('SET ROLE maker; BEGIN; LOCK TABLE ql');
+queue('ql', "VALUES ('l-1', 'c-l', 1)");
+queue('qs', "VALUES ('l-1', 'c-l', 1)");
+$since = $now->();
+sql("SELECT strm.wait_for_ingest('qs', '20 s')");
+cmp_ok($slow->($since), '<', 15, 'rows of others are moved while a stream is locked');
+reaches("SELECT count(*) > 0 FROM strm.entity_log WHERE entity = 'stream' AND name ~ 'ql' AND message ~ 'lock timeout'", 't', 'why its rows wait is told');
+$locker->query_safe('COMMIT');
+$locker->quit;
+$since = $now->();
+$wait->('ql');
+cmp_ok($slow->($since), '<', 15, 'and it goes on soon after');
+is(sql('SELECT count(*) FROM ql_1'), 1, 'with its rows');
+as_maker('DROP TABLE ql CASCADE');
 
 # --- a partitioned stream, other columns, transition tables ---
 create('qp', ", partition_by => '1 day'");
@@ -221,6 +259,19 @@ as_maker("BEGIN; SELECT strm.retry_inbox('qf'); SELECT strm.delete_data_subjects
 $node->psql('postgres', "SELECT strm.wait_for_ingest('qf', '60 s')");
 is(sql("SELECT count(*) FROM qf_inbox"), 1, 'also when they are to be tried again by the same transaction');
 is(sql("SELECT count(*) FROM qf_1 WHERE customer IN ('aside', 'aside-2', 'kept')"), 0, 'and nowhere else');
+# another session has them tried again between the last look whether any row waits and the deletion
+queue('qf', "VALUES ('s-1', 'again', 1)");
+$node->psql('postgres', "SELECT strm.wait_for_ingest('qf', '60 s')");
+set_workers(0);
+my $retrier = $node->background_psql('postgres');
+$retrier->query_safe("BEGIN; LOCK TABLE qf_inbox IN SHARE MODE; SELECT strm.retry_inbox('qf')");
+my $eraser = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', "SELECT strm.delete_data_subjects('again')" ], '<', \undef);
+reaches("SELECT count(*) = 1 FROM pg_locks WHERE relation = 'qf_inbox'::regclass AND NOT granted", 't', 'an erasure comes between');
+$retrier->query_safe('COMMIT');
+$retrier->quit;
+ok($eraser->finish, 'and succeeds');
+is(sql("SELECT count(*) FROM qf_inbox"), 1, 'rows that are tried again meanwhile are found');
+set_workers(2);
 as_maker('DELETE FROM qf_inbox');
 
 # --- prepared transactions ---
