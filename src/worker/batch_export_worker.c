@@ -105,7 +105,20 @@ strm_batch_export_look(StrmBatchExportSession *session)
 	return any;
 }
 
-/* Runs those that are due, some at a time. *next: when the next one is. */
+/* The one that has waited longest comes first. */
+static int
+strm_batch_export_compare(const ListCell *a, const ListCell *b)
+{
+	TimestampTz x = ((StrmBatchExport *) lfirst(a))->due;
+	TimestampTz y = ((StrmBatchExport *) lfirst(b))->due;
+
+	return x < y ? -1 : x > y;
+}
+
+/*
+ * Runs those that are due, some at a time, in turns: those that take long do not keep others from theirs. *next: when
+ * the next one is.
+ */
 static bool
 strm_batch_export_run_due(StrmBatchExportSession *session, TimestampTz *next)
 {
@@ -119,11 +132,13 @@ strm_batch_export_run_due(StrmBatchExportSession *session, TimestampTz *next)
 	{
 		StrmBatchExport *exporter = lfirst(lc);
 
-		if (exporter->due <= now && list_length(due) < STRM_BATCH_EXPORT_TOGETHER)
+		if (exporter->due <= now)
 			due = lappend(due, exporter);
 		else
 			*next = Min(*next, exporter->due);
 	}
+	list_sort(due, strm_batch_export_compare);
+	due = list_truncate(due, STRM_BATCH_EXPORT_TOGETHER);
 	MemoryContextSwitchTo(old);
 	if (due == NIL)
 		return false;
