@@ -6,11 +6,24 @@ CREATE TABLE strm.inbox (
   key bytea NOT NULL,
   created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
-COMMENT ON TABLE strm.inbox IS 'One row per stream that is ingested through a queue. key: what seals its rows until they are moved, wrapped by the master key';
+COMMENT ON TABLE strm.inbox IS 'One row per stream that is ingested through a queue. key: what hashes key field values into lanes, wrapped by the master key';
 SELECT pg_catalog.pg_extension_config_dump('strm.inbox', '');
 CREATE TRIGGER invalidate_cache AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON strm.inbox
   FOR EACH STATEMENT EXECUTE FUNCTION strm.invalidate_cache();
 ALTER TABLE strm.inbox ENABLE ALWAYS TRIGGER invalidate_cache;
+
+CREATE TABLE strm.inbox_key (
+  stream_id uuid NOT NULL,
+  id int NOT NULL CHECK (id > 0),
+  key bytea NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+  PRIMARY KEY (stream_id, id)
+);
+COMMENT ON TABLE strm.inbox_key IS 'Keys that seal the rows of inboxes until they are moved, wrapped by the master key. The one with the highest id is in use; others are kept as long as there are rows under them';
+SELECT pg_catalog.pg_extension_config_dump('strm.inbox_key', '');
+CREATE TRIGGER invalidate_cache AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON strm.inbox_key
+  FOR EACH STATEMENT EXECUTE FUNCTION strm.invalidate_cache();
+ALTER TABLE strm.inbox_key ENABLE ALWAYS TRIGGER invalidate_cache;
 
 -- A table of this access method that is no stream's inbox takes no rows.
 CREATE FUNCTION strm.inbox_handler(internal) RETURNS table_am_handler

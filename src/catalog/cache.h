@@ -15,6 +15,7 @@ typedef enum StrmTable
 	STRM_TABLE_DERIVED_STREAM,
 	STRM_TABLE_ERASED_EVENT,
 	STRM_TABLE_INBOX,
+	STRM_TABLE_INBOX_KEY,
 	STRM_TABLE_KAFKA_CLUSTER,
 	STRM_TABLE_KAFKA_EXPORTER,
 	STRM_TABLE_POLICY,
@@ -36,6 +37,7 @@ typedef enum StrmIndex
 	STRM_INDEX_DERIVED_STREAM_RELID,	/* relation */
 	STRM_INDEX_ERASED_EVENT,	/* key_link, nonce */
 	STRM_INDEX_INBOX,			/* stream_id */
+	STRM_INDEX_INBOX_KEY,		/* stream_id, id */
 	STRM_INDEX_INBOX_RELID,		/* relation */
 	STRM_INDEX_POLICY,			/* id */
 	STRM_INDEX_PURPOSE,			/* level */
@@ -70,7 +72,7 @@ extern bool strm_catalog_exists(void);
 extern bool strm_catalog_complete(void);
 
 /*
- * A number that changes whenever a row of data_contract, stream, derived_stream, inbox, policy, purpose,
+ * A number that changes whenever a row of data_contract, stream, derived_stream, inbox, inbox_key, policy, purpose,
  * data_key_tombstone, kafka_cluster, kafka_exporter or batch_exporter may have changed. Read it before the rows,
  * keep it beside what was built from them, and build anew when it differs.
  */

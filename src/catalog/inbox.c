@@ -30,6 +30,12 @@ enum
 	INBOX_NATTS = INBOX_CREATED_AT
 };
 
+enum
+{
+	INBOX_KEY_STREAM_ID = 1, INBOX_KEY_ID, INBOX_KEY_WRAPPED, INBOX_KEY_CREATED_AT,
+	INBOX_KEY_NATTS = INBOX_KEY_CREATED_AT
+};
+
 /* The row as a struct, in the current context. */
 static StrmInbox *
 strm_inbox_from_row(HeapTuple tuple, TupleDesc desc)
@@ -88,6 +94,56 @@ List *
 strm_catalog_inboxes(void)
 {
 	return strm_inbox_select(STRM_INDEX_INBOX, NULL);
+}
+
+/* Finds rows by nkeys keys. */
+static List *
+strm_inbox_select_keys(ScanKey key, int nkeys)
+{
+	Relation	rows = table_open(strm_catalog_table(STRM_TABLE_INBOX_KEY), AccessShareLock);
+	Relation	index = index_open(strm_catalog_index(STRM_INDEX_INBOX_KEY), AccessShareLock);
+	SysScanDesc scan = systable_beginscan_ordered(rows, index, NULL, nkeys, key);
+	List	   *result = NIL;
+	HeapTuple	tuple;
+
+	while (HeapTupleIsValid(tuple = systable_getnext_ordered(scan, ForwardScanDirection)))
+	{
+		StrmInboxKeyRow *row = palloc(sizeof(StrmInboxKeyRow));
+		Datum		values[INBOX_KEY_NATTS];
+		bool		nulls[INBOX_KEY_NATTS];
+
+		Assert(RelationGetDescr(rows)->natts == INBOX_KEY_NATTS);
+		heap_deform_tuple(tuple, RelationGetDescr(rows), values, nulls);
+		row->id = DatumGetInt32(values[INBOX_KEY_ID - 1]);
+		row->key = DatumGetByteaPCopy(values[INBOX_KEY_WRAPPED - 1]);
+		row->created_at = DatumGetTimestampTz(values[INBOX_KEY_CREATED_AT - 1]);
+		result = lappend(result, row);
+	}
+	systable_endscan_ordered(scan);
+	index_close(index, AccessShareLock);
+	table_close(rows, AccessShareLock);
+	return result;
+}
+
+List *
+strm_catalog_inbox_keys(const pg_uuid_t *stream)
+{
+	ScanKeyData key;
+
+	ScanKeyInit(&key, INBOX_KEY_STREAM_ID, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(stream));
+	return strm_inbox_select_keys(&key, 1);
+}
+
+StrmInboxKeyRow *
+strm_catalog_inbox_key(const pg_uuid_t *stream, int32 id)
+{
+	ScanKeyData keys[2];
+	List	   *found;
+
+	ScanKeyInit(&keys[0], INBOX_KEY_STREAM_ID, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(stream));
+	ScanKeyInit(&keys[1], INBOX_KEY_ID, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(id));
+	found = strm_inbox_select_keys(keys, lengthof(keys));
+	return found == NIL ? NULL : linitial(found);
 }
 
 void

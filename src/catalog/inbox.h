@@ -1,10 +1,11 @@
 /*
  * inbox.h
- *	  Rows of strm.inbox: which table is the queue of which stream.
+ *	  Rows of strm.inbox and strm.inbox_key: which table is the queue of which stream, and what seals its rows.
  */
 #ifndef STRM_CATALOG_INBOX_H
 #define STRM_CATALOG_INBOX_H
 
+#include "utils/timestamp.h"
 #include "utils/uuid.h"
 
 #include "nodes/pg_list.h"
@@ -16,8 +17,16 @@ typedef struct StrmInbox
 {
 	pg_uuid_t	stream;			/* id of the stream */
 	Oid			relid;			/* the inbox's own table */
-	bytea	   *key;			/* wrapped by the master key */
+	bytea	   *key;			/* of its lanes, wrapped by the master key */
 } StrmInbox;
+
+/* A row of strm.inbox_key. */
+typedef struct StrmInboxKeyRow
+{
+	int32		id;
+	bytea	   *key;			/* wrapped by the master key */
+	TimestampTz created_at;
+} StrmInboxKeyRow;
 
 /*
  * The inbox of a stream, or the one that a table is; NULL when there is none. Read with a catalog snapshot, not cached;
@@ -28,6 +37,13 @@ extern StrmInbox *strm_catalog_inbox_of(Oid relid);
 
 /* All inboxes of this database, as list of StrmInbox, in the current context. */
 extern List *strm_catalog_inboxes(void);
+
+/*
+ * The keys that seal rows of a stream's inbox, as list of StrmInboxKeyRow by id, or the one of that id (NULL: there is
+ * none); read and given in the same way. Empty while a dump is restored.
+ */
+extern List *strm_catalog_inbox_keys(const pg_uuid_t *stream);
+extern StrmInboxKeyRow *strm_catalog_inbox_key(const pg_uuid_t *stream, int32 id);
 
 /*
  * Notes what at an inbox's table could see rows before they are sealed: the executor evaluates triggers, constraints

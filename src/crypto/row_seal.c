@@ -86,6 +86,15 @@ strm_row_seal_create(const uint8_t key[STRM_ROW_KEY_SIZE], const uint8_t salt[ST
 	return seal;
 }
 
+void
+strm_row_seal_free(StrmRowSeal *seal)
+{
+	if (seal == NULL)
+		return;
+	EVP_CIPHER_CTX_free(seal->gcm);
+	free(seal);
+}
+
 /* The count moves before it is used: no failure can make it be used twice. */
 StrmCryptoStatus
 strm_row_seal(StrmRowSeal *seal, const uint8_t *ad, size_t ad_size, uint8_t *out, size_t n)
@@ -116,6 +125,17 @@ strm_row_opener_create(const uint8_t key[STRM_ROW_KEY_SIZE])
 	if (opener != NULL)
 		memcpy(opener->key, key, STRM_ROW_KEY_SIZE);
 	return opener;
+}
+
+void
+strm_row_opener_free(StrmRowOpener *opener)
+{
+	if (opener == NULL)
+		return;
+	for (int i = 0; i < ROW_OPENER_SLOTS; i++)
+		EVP_CIPHER_CTX_free(opener->slots[i].gcm);
+	sodium_memzero(opener, sizeof(StrmRowOpener));
+	free(opener);
 }
 
 /* The context of the session with that salt; NULL after a failure. */

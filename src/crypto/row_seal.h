@@ -30,9 +30,13 @@ extern StrmRowSeal *strm_row_seal_create(const uint8_t key[STRM_ROW_KEY_SIZE], c
  */
 extern StrmCryptoStatus strm_row_seal(StrmRowSeal *seal, const uint8_t *ad, size_t ad_size, uint8_t *out, size_t n);
 
+/* Wipes and frees it; NULL is nothing. */
+extern void strm_row_seal_free(StrmRowSeal *seal);
+
 /* Opens what any context made; keeps the keys of the sessions seen last. */
 typedef struct StrmRowOpener StrmRowOpener;
 extern StrmRowOpener *strm_row_opener_create(const uint8_t key[STRM_ROW_KEY_SIZE]);
+extern void strm_row_opener_free(StrmRowOpener *opener);
 
 /* in: n >= STRM_ROW_SEAL_OVERHEAD bytes. out: n - STRM_ROW_SEAL_OVERHEAD bytes, zeroed when not authentic. */
 extern StrmCryptoStatus strm_row_open(StrmRowOpener *opener, const uint8_t *ad, size_t ad_size, const uint8_t *in,

@@ -25,7 +25,7 @@ typedef enum StrmSecretKind
 	STRM_SECRET_MASK_SEED = 4,	/* a derived stream's seed, 1 to 1000 bytes */
 	STRM_SECRET_CREDENTIALS = 5,	/* of a data connector: JSON; owner is the connector's id */
 	STRM_SECRET_JOB_SEEDS = 6,	/* mask seeds of a batch job: JSON; owner is the job's id */
-	STRM_SECRET_INBOX_KEY = 7	/* 32-byte root of a stream's inbox */
+	STRM_SECRET_INBOX_KEY = 7	/* 32-byte root of a key of a stream's inbox; its id is the key id */
 } StrmSecretKind;
 
 /* Where a secret belongs; what does not apply is zero. */

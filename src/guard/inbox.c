@@ -156,6 +156,7 @@ strm_guard_inbox_forget(const StrmInbox *inbox)
 
 	strm_registry_add(&args, UUIDOID, UUIDPGetDatum(&inbox->stream), false);
 	strm_registry_execute("DELETE FROM strm.inbox WHERE stream_id = $1", STRM_REGISTRY_ARGS(&args));
+	strm_registry_execute("DELETE FROM strm.inbox_key WHERE stream_id = $1", STRM_REGISTRY_ARGS(&args));
 }
 
 /* Drops the table as its owner: whoever dropped the stream may be another role that could. */

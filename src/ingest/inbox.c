@@ -12,7 +12,8 @@
 #include "ingest/inbox.h"
 #include "ingest/inbox_columns.h"
 #include "ingest/inbox_row.h"
-#include "keys/inbox_key.h"
+#include "ingest/inbox_sealed.h"
+#include "keys/master_key.h"
 #include "strm_privacy.h"
 
 struct StrmInboxReader
@@ -20,7 +21,6 @@ struct StrmInboxReader
 	const StrmStream *stream;
 	TupleDesc	desc;			/* of the inbox */
 	StrmInboxColumns *columns;
-	StrmInboxKey *key;
 };
 
 Oid
@@ -68,7 +68,7 @@ strm_inbox_reader(const StrmStream *stream, Relation inbox)
 	reader->stream = stream;
 	reader->desc = RelationGetDescr(inbox);
 	reader->columns = strm_inbox_columns_find(stream, reader->desc);
-	reader->key = strm_inbox_key_get(&stream->id, registered->key);
+	strm_master_key_require();
 	return reader;
 }
 
@@ -111,12 +111,9 @@ strm_inbox_try_open(StrmInboxReader *reader, HeapTuple tuple, const StrmLayout *
 	beside[columns->queued_at] = strm_inbox_get(reader, tuple, columns->queued_at);
 	strm_inbox_columns_ad(columns, beside, ad);
 	sealed = DatumGetByteaPP(strm_inbox_get(reader, tuple, columns->sealed));
-	size = VARSIZE_ANY_EXHDR(sealed);
-	row = palloc(size);
-	if (strm_row_open(strm_inbox_key_opener(reader->key), ad, sizeof(ad), (uint8 *) VARDATA_ANY(sealed), size,
-					  row) != STRM_CRYPTO_OK)
+	if (!strm_inbox_sealed_open(&reader->stream->id, ad, sealed, &row, &size))
 		return false;
-	strm_inbox_row_read(reader->stream->contract, row, size - STRM_ROW_SEAL_OVERHEAD, layout, values, nulls);
+	strm_inbox_row_read(reader->stream->contract, row, size, layout, values, nulls);
 	*timestamp = DatumGetTimestampTz(beside[columns->queued_at]);
 	return true;
 }

@@ -19,6 +19,7 @@
 
 #include "catalog/registry.h"
 #include "ingest/inbox.h"
+#include "ingest/inbox_rotate.h"
 #include "ingest/inbox_table.h"
 #include "keys/inbox_key.h"
 #include "strm_privacy.h"
@@ -58,9 +59,10 @@ strm_inbox_table_register(const StrmStreamOptions *options, Oid relid)
 
 	strm_registry_add(&args, UUIDOID, UUIDPGetDatum(&options->id), false);
 	strm_registry_add(&args, REGCLASSOID, ObjectIdGetDatum(relid), false);
-	strm_registry_add(&args, BYTEAOID, PointerGetDatum(strm_inbox_key_new(&options->id)), false);
+	strm_registry_add(&args, BYTEAOID, PointerGetDatum(strm_inbox_key_new(&options->id, STRM_INBOX_LANE_KEY)), false);
 	strm_registry_execute("INSERT INTO strm.inbox (stream_id, relation, key) VALUES ($1, $2, $3)",
 						  STRM_REGISTRY_ARGS(&args));
+	strm_inbox_rotate_make(&options->id, STRM_INBOX_LANE_KEY + 1);
 }
 
 /* The qualified name of the inbox's sequence: as the server would choose it. */

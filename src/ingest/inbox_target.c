@@ -22,6 +22,7 @@
 #include "catalog/pg_class.h"
 #include "commands/sequence.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
@@ -36,6 +37,7 @@
 #include "ingest/inbox.h"
 #include "ingest/inbox_columns.h"
 #include "ingest/inbox_row.h"
+#include "ingest/inbox_sealed.h"
 #include "ingest/inbox_target.h"
 #include "keys/inbox_key.h"
 #include "strm_privacy.h"
@@ -61,8 +63,10 @@ struct StrmInboxTarget
 	MemoryContext row_cxt;		/* child of cxt */
 	StrmStream *stream;			/* NULL when it is not registered; as long as the generation stands */
 	StrmInboxColumns *columns;
-	StrmInboxKey *key;
-	StrmRowSeal *seal;
+	uint64		epoch;			/* of the keys */
+	StrmInboxKey *lane_key;
+	int32		key_id;
+	StrmRowSeal *seal;			/* of that key */
 	Oid			sequence;
 	int64		next;			/* sequence number of the next row */
 	StringInfoData row;			/* the row at hand, to be sealed */
@@ -147,8 +151,12 @@ strm_inbox_target_resolve(StrmInboxTarget *target, Relation rel)
 {
 	StrmInbox  *inbox = strm_catalog_inbox_of(target->relid);
 	int			natts = RelationGetDescr(rel)->natts;
+	StrmInboxKeyRow *newest;
 
-	target->stream = inbox == NULL ? NULL : strm_catalog_stream(&inbox->stream);
+	/* a restore may have brought one without the other yet */
+	List	   *keys = inbox == NULL ? NIL : strm_catalog_inbox_keys(&inbox->stream);
+
+	target->stream = keys == NIL ? NULL : strm_catalog_stream(&inbox->stream);
 	target->sequence = strm_inbox_target_sequence(target->relid);
 	if (target->stream == NULL && strm_layout_find(RelationGetDescr(rel), STRM_INBOX_SEALED) < 0)
 		strm_inbox_target_unknown(rel);
@@ -159,12 +167,17 @@ strm_inbox_target_resolve(StrmInboxTarget *target, Relation rel)
 	target->nulls = palloc(natts * sizeof(bool));
 	target->started = 0;
 	target->slots = NULL;
-	target->key = NULL;
+	target->lane_key = NULL;
 	target->seal = NULL;
+	target->epoch = strm_inbox_key_epoch();
 	if (target->stream == NULL)
 		return;
-	target->key = strm_inbox_key_get(&inbox->stream, inbox->key);
-	target->seal = strm_inbox_key_seal(target->key);
+	strm_inbox_sealed_forget(&inbox->stream);
+	newest = llast(keys);
+	target->key_id = newest->id;
+	target->lane_key = strm_inbox_key_get(&inbox->stream, STRM_INBOX_LANE_KEY, inbox->key);
+	target->seal = strm_inbox_key_seal(strm_inbox_key_get(&inbox->stream, newest->id, newest->key));
+	target->epoch = strm_inbox_key_epoch();
 }
 
 StrmInboxTarget *
@@ -179,7 +192,8 @@ strm_inbox_target(Relation rel)
 	if (targets == NULL)
 		targets = hash_create("strm_privacy inbox targets", 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	target = hash_search(targets, &relid, HASH_ENTER, &found);
-	if (found && target->valid && target->generation == strm_catalog_generation())
+	if (found && target->valid && target->generation == strm_catalog_generation() &&
+		target->epoch == strm_inbox_key_epoch())
 		return target;
 
 	if (!found)
@@ -241,7 +255,9 @@ strm_inbox_target_check_sealed(StrmInboxTarget *target, Relation rel, const Datu
 {
 	const StrmInboxColumns *columns = target->columns;
 	bytea	   *sealed = DatumGetByteaPP(values[columns->sealed]);
-	Size		size = VARSIZE_ANY_EXHDR(sealed);
+	uint8	   *row;
+	Size		size;
+	int32		key_id;
 	uint8		ad[STRM_INBOX_AD_SIZE];
 	bool		authentic = !nulls[columns->queued_at] && !nulls[columns->sequence] && !nulls[columns->lane];
 
@@ -258,10 +274,12 @@ strm_inbox_target_check_sealed(StrmInboxTarget *target, Relation rel, const Datu
 	}
 	if (authentic && target->stream != NULL)
 	{
+		/* to the end of the transaction no key is forgotten: the row may be of one that is about to be */
+		LockRelationOid(strm_catalog_table(STRM_TABLE_INBOX_KEY), RowShareLock);
 		strm_inbox_columns_ad(columns, values, ad);
-		authentic = size >= STRM_ROW_SEAL_OVERHEAD &&
-			strm_row_open(strm_inbox_key_opener(target->key), ad, sizeof(ad), (uint8 *) VARDATA_ANY(sealed), size,
-						  palloc(size - STRM_ROW_SEAL_OVERHEAD)) == STRM_CRYPTO_OK;
+		key_id = strm_inbox_sealed_id(values[columns->sealed]);
+		authentic = strm_catalog_inbox_key(&target->stream->id, key_id) != NULL &&
+			strm_inbox_sealed_open(&target->stream->id, ad, sealed, &row, &size);
 	}
 	if (!authentic)
 		strm_ereport_private(errcode(STRM_ERR_FORGED),
@@ -293,9 +311,10 @@ strm_inbox_target_seal(StrmInboxTarget *target, int natts, const Datum *values, 
 	const StrmPlain *key_value = &plains[contract->key_field];
 	ArrayType  *consent_levels = strm_consent_normalize(
 		nulls[columns->consent_levels] ? NULL : DatumGetArrayTypeP(values[columns->consent_levels]));
-	uint64		hash = strm_inbox_key_hash(target->key, key_value->text[0], key_value->size[0]);
+	uint64		hash = strm_inbox_key_hash(target->lane_key, key_value->text[0], key_value->size[0]);
 	StringInfo	row = &target->row;
 	uint8		ad[STRM_INBOX_AD_SIZE];
+	uint8	   *sealed;
 	int			body;
 
 	memset(target->nulls, true, natts * sizeof(bool));
@@ -305,11 +324,13 @@ strm_inbox_target_seal(StrmInboxTarget *target, int natts, const Datum *values, 
 	strm_inbox_columns_ad(columns, target->values, ad);
 
 	resetStringInfo(row);
-	row->len = VARHDRSZ + STRM_ROW_SEAL_HEADER;
+	row->len = VARHDRSZ + STRM_INBOX_SEALED_HEADER;
 	strm_inbox_row_write(contract, columns->fields, values, nulls, plains, consent_levels, row);
 	enlargeStringInfo(row, STRM_ROW_SEAL_TAG);
-	body = row->len - VARHDRSZ - STRM_ROW_SEAL_HEADER;
-	if (strm_row_seal(target->seal, ad, sizeof(ad), (uint8 *) row->data + VARHDRSZ, body) != STRM_CRYPTO_OK)
+	body = row->len - VARHDRSZ - STRM_INBOX_SEALED_HEADER;
+	sealed = (uint8 *) row->data + VARHDRSZ;
+	strm_inbox_sealed_put_id(sealed, target->key_id);
+	if (strm_row_seal(target->seal, ad, sizeof(ad), sealed + STRM_INBOX_SEALED_ID, body) != STRM_CRYPTO_OK)
 		ereport(ERROR, errcode(STRM_ERR_INTERNAL), errmsg("could not seal a row"));
 	SET_VARSIZE(row->data, row->len + STRM_ROW_SEAL_TAG);
 	target->values[columns->sealed] = PointerGetDatum(row->data);

@@ -1,10 +1,10 @@
 /*
  * inbox_key.c
- *	  Inbox keys: a random root, from which the key that seals rows and the one that hashes key field values into lanes
- *	  are derived.
+ *	  Inbox keys: random roots, from which the key that seals rows or the one that hashes key field values into lanes is
+ *	  derived.
  *
- *	  A stream's inbox keeps its root for life (rotation of the master key wraps the same one again), so what was
- *	  unwrapped once stays good. A backend knows few inboxes; nothing is evicted.
+ *	  The root of an id never changes (rotation of the master key wraps the same one again), so what was unwrapped once
+ *	  stays good. A backend knows few inboxes, and of each few keys: only those that the registry has no more go.
  */
 #include "postgres.h"
 
@@ -26,30 +26,38 @@ struct StrmInboxKey
 	uint8		lane_key[crypto_shorthash_KEYBYTES];
 	StrmRowSeal *seal;			/* NULL: not needed yet */
 	StrmRowOpener *opener;
+	MemoryContext cxt;			/* has the key alone */
 };
+
+typedef struct StrmInboxKeyId
+{
+	pg_uuid_t	stream;
+	int32		id;
+} StrmInboxKeyId;
 
 typedef struct StrmInboxKeySlot
 {
-	pg_uuid_t	stream;
+	StrmInboxKeyId id;			/* hash key */
 	StrmInboxKey *key;
 } StrmInboxKeySlot;
 
 static HTAB *inbox_keys = NULL;
 static MemoryContext inbox_keys_cxt = NULL;
+static uint64 inbox_keys_epoch = 1;
 
 static StrmWrapPlace
-strm_inbox_key_place(const pg_uuid_t *stream)
+strm_inbox_key_place(const pg_uuid_t *stream, int32 id)
 {
-	StrmWrapPlace place = {.kind = STRM_SECRET_INBOX_KEY};
+	StrmWrapPlace place = {.kind = STRM_SECRET_INBOX_KEY,.key_id = (uint32) id};
 
 	memcpy(place.owner, stream->data, UUID_LEN);
 	return place;
 }
 
 bytea *
-strm_inbox_key_new(const pg_uuid_t *stream)
+strm_inbox_key_new(const pg_uuid_t *stream, int32 id)
 {
-	StrmWrapPlace place = strm_inbox_key_place(stream);
+	StrmWrapPlace place = strm_inbox_key_place(stream, id);
 	uint8		root[STRM_ROOT_SIZE];
 	bytea	   *wrapped;
 
@@ -61,15 +69,18 @@ strm_inbox_key_new(const pg_uuid_t *stream)
 
 /* Unwraps and derives. */
 static StrmInboxKey *
-strm_inbox_key_unwrap(const pg_uuid_t *stream, const bytea *wrapped)
+strm_inbox_key_unwrap(const pg_uuid_t *stream, int32 id, const bytea *wrapped)
 {
-	StrmWrapPlace place = strm_inbox_key_place(stream);
+	StrmWrapPlace place = strm_inbox_key_place(stream, id);
+	MemoryContext cxt;
 	StrmInboxKey *key;
 	uint8		root[STRM_ROOT_SIZE];
 	bool		ok;
 
 	strm_master_key_unwrap(&place, wrapped, root, sizeof(root));
-	key = strm_secret_alloc(inbox_keys_cxt, sizeof(StrmInboxKey));
+	cxt = AllocSetContextCreate(inbox_keys_cxt, "strm_privacy inbox key", ALLOCSET_SMALL_SIZES);
+	key = strm_secret_alloc(cxt, sizeof(StrmInboxKey));
+	key->cxt = cxt;
 	ok = strm_kdf_inbox_keys(root, key->row_key, key->lane_key) == STRM_CRYPTO_OK;
 	strm_secret_wipe(root, sizeof(root));
 	if (!ok)
@@ -78,9 +89,10 @@ strm_inbox_key_unwrap(const pg_uuid_t *stream, const bytea *wrapped)
 }
 
 StrmInboxKey *
-strm_inbox_key_get(const pg_uuid_t *stream, const bytea *wrapped)
+strm_inbox_key_get(const pg_uuid_t *stream, int32 id, const bytea *wrapped)
 {
-	HASHCTL		ctl = {.keysize = sizeof(pg_uuid_t), .entrysize = sizeof(StrmInboxKeySlot)};
+	HASHCTL		ctl = {.keysize = sizeof(StrmInboxKeyId), .entrysize = sizeof(StrmInboxKeySlot)};
+	StrmInboxKeyId name = {.stream = *stream,.id = id};
 	StrmInboxKeySlot *slot;
 	StrmInboxKey *key;
 
@@ -91,13 +103,55 @@ strm_inbox_key_get(const pg_uuid_t *stream, const bytea *wrapped)
 		inbox_keys = hash_create("strm_privacy inbox keys", 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
 	strm_master_key_require();
-	slot = hash_search(inbox_keys, stream, HASH_FIND, NULL);
-	if (slot != NULL)
-		return slot->key;
-	key = strm_inbox_key_unwrap(stream, wrapped);
-	slot = hash_search(inbox_keys, stream, HASH_ENTER, NULL);
+	key = strm_inbox_key_known(stream, id);
+	if (key != NULL)
+		return key;
+	key = strm_inbox_key_unwrap(stream, id, wrapped);
+	slot = hash_search(inbox_keys, &name, HASH_ENTER, NULL);
 	slot->key = key;
 	return key;
+}
+
+StrmInboxKey *
+strm_inbox_key_known(const pg_uuid_t *stream, int32 id)
+{
+	StrmInboxKeyId name = {.stream = *stream,.id = id};
+	StrmInboxKeySlot *slot = inbox_keys == NULL ? NULL : hash_search(inbox_keys, &name, HASH_FIND, NULL);
+
+	return slot == NULL ? NULL : slot->key;
+}
+
+void
+strm_inbox_key_forget(const pg_uuid_t *stream, const int32 *ids, int n)
+{
+	HASH_SEQ_STATUS all;
+	StrmInboxKeySlot *slot;
+
+	if (inbox_keys == NULL)
+		return;
+	hash_seq_init(&all, inbox_keys);
+	while ((slot = hash_seq_search(&all)) != NULL)
+	{
+		StrmInboxKey *key = slot->key;
+		bool		kept = slot->id.id == STRM_INBOX_LANE_KEY ||
+			memcmp(slot->id.stream.data, stream->data, UUID_LEN) != 0;
+
+		for (int i = 0; i < n && !kept; i++)
+			kept = slot->id.id == ids[i];
+		if (kept)
+			continue;
+		inbox_keys_epoch++;
+		(void) hash_search(inbox_keys, &slot->id, HASH_REMOVE, NULL);
+		strm_row_seal_free(key->seal);
+		strm_row_opener_free(key->opener);
+		MemoryContextDelete(key->cxt);
+	}
+}
+
+uint64
+strm_inbox_key_epoch(void)
+{
+	return inbox_keys_epoch;
 }
 
 StrmRowSeal *

@@ -342,6 +342,23 @@ strm_ingest_truncate_is_due(StrmIngestInbox *inbox, const StrmInboxRound *round)
 	return true;
 }
 
+/* The first worker cares for the keys. */
+static void
+strm_ingest_rotate(StrmIngestInbox *inbox, const StrmIngestShare *share)
+{
+	StrmIngestTables tables;
+
+	if (share->index != 0 || !strm_inbox_rotate_is_due(&inbox->rotation))
+		return;
+	strm_ingest_begin();
+	if (strm_ingest_open(&inbox->stream, &tables))
+	{
+		strm_inbox_rotate(tables.stream, tables.inbox, &inbox->rotation, GetMemoryChunkContext(inbox));
+		strm_ingest_close(&tables);
+	}
+	strm_worker_end_transaction();
+}
+
 /* Moves what one look finds. */
 static void
 strm_ingest_round(StrmIngestInbox *inbox, const StrmIngestShare *share, StrmIngestWork *work, MemoryContext cxt)
@@ -361,6 +378,7 @@ strm_ingest_round(StrmIngestInbox *inbox, const StrmIngestShare *share, StrmInge
 	truncate = strm_ingest_truncate_is_due(inbox, &work->round);
 	if (truncate || strm_ingest_vacuum_is_due(inbox, &work->round))
 		strm_ingest_vacuum(inbox, truncate);
+	strm_ingest_rotate(inbox, share);
 }
 
 void

@@ -8,11 +8,12 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "ingest/inbox_rotate.h"
 #include "worker/ingest_slot.h"
 
 #define STRM_INGEST_BATCH 5000	/* rows of a transaction, at most */
 
-/* What a worker remembers of an inbox. Start from {stream}. */
+/* What a worker remembers of an inbox, in TopMemoryContext or below. Start from {stream}. */
 typedef struct StrmIngestInbox
 {
 	pg_uuid_t	stream;
@@ -28,6 +29,7 @@ typedef struct StrmIngestInbox
 	int64		deleted;		/* rows, since it was vacuumed last */
 	int64		scanned;		/* pages, since then */
 	TimestampTz truncated;		/* when it was tried last to make it shorter */
+	StrmInboxRotation rotation; /* of its keys */
 } StrmIngestInbox;
 
 /*

@@ -80,6 +80,8 @@ strm_ingest_list(StrmIngestWorker *worker)
 		if (inbox->listed)
 			continue;
 		worker->inboxes = foreach_delete_current(worker->inboxes, lc);
+		if (inbox->rotation.users != NULL)
+			pfree(inbox->rotation.users);
 		pfree(inbox);
 	}
 }

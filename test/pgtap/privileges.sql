@@ -123,7 +123,7 @@ INSERT INTO may_select VALUES
   ('strm.kafka_clusters', 'masko'), ('strm.kafka_exporters', 'masko'),
   ('strm.kafka_cluster', ''), ('strm.kafka_cluster_user', ''), ('strm.kafka_exporter', ''), ('strm.kafka_cluster_slot', ''), ('strm.kafka_exporter_state', ''), ('strm.erased_event', ''),
   ('strm.batch_exporters', 'masko'), ('strm.entity_log', 'masko'),
-  ('strm.batch_exporter', ''), ('strm.batch_exporter_state', ''), ('strm.entity_message', ''), ('strm.entity_message_number_seq', ''), ('strm.inbox', ''),
+  ('strm.batch_exporter', ''), ('strm.batch_exporter_state', ''), ('strm.entity_message', ''), ('strm.entity_message_number_seq', ''), ('strm.inbox', ''), ('strm.inbox_key', ''),
   ('strm.purpose', ''), ('strm.policy', ''), ('strm.data_contract', ''), ('strm.data_contract_id_seq', ''), ('strm.stream', ''),
   ('strm.derived_stream', ''), ('strm.data_key', ''), ('strm.data_key_tombstone', ''), ('strm.data_subject_link', '');
 
