@@ -93,12 +93,24 @@ strm_ingest_erase_aside(const StrmStream *stream, Oid oid, text *const *subjects
 	return !erased.lost;
 }
 
+/* A trigger of a stream whose rows are being moved cannot wait for just that. */
+static void
+strm_ingest_check_waiter(void)
+{
+	if (strm_inbox_is_worker)
+		ereport(ERROR,
+				errcode(STRM_ERR_STATE),
+				errmsg("an ingest worker cannot wait for queued rows to be moved"),
+				errhint("Triggers of streams with an inbox run in it. Do that in a session of its own."));
+}
+
 int64
 strm_ingest_erase(text *const *subjects, int n)
 {
 	int64		deleted = 0;
 	ListCell   *lc;
 
+	strm_ingest_check_waiter();
 	foreach(lc, strm_inbox_streams())
 	{
 		const StrmStream *stream = lfirst(lc);
@@ -143,6 +155,7 @@ strm_sql_wait_for_ingest(PG_FUNCTION_ARGS)
 	relid = PG_GETARG_OID(0);
 	inbox = strm_ingest_inbox_of(relid);
 	strm_ingest_check_reader(relid, inbox);
+	strm_ingest_check_waiter();
 	if (!PG_ARGISNULL(1))
 	{
 		const Interval *given = PG_GETARG_INTERVAL_P(1);

@@ -79,6 +79,12 @@ extern void strm_inbox_moved(Oid inbox, int64 rows);
 extern bool strm_inbox_take(void);
 
 /*
+ * Is this process an ingest worker? It runs triggers of streams, which may queue rows or wait for such: it is not held
+ * up by a full inbox, and must not wait for itself.
+ */
+extern bool strm_inbox_is_worker;
+
+/*
  * Called by a producer for whom an inbox of this database is full, now and then: has the workers count again, as rows
  * may be gone that no worker moved. Set once, by _PG_init.
  */

@@ -65,6 +65,7 @@ static ConditionVariable *inbox_room = NULL;
 static shmem_request_hook_type previous_shmem_request_hook = NULL;
 static shmem_startup_hook_type previous_shmem_startup_hook = NULL;
 
+bool		strm_inbox_is_worker = false;
 void		(*strm_inbox_recount) (Oid database) = NULL;
 
 /* Of the current transaction: a list in its context, and whether there was any. */
@@ -207,7 +208,7 @@ strm_inbox_state_ask(void)
 void
 strm_inbox_state_admit(Oid inbox)
 {
-	if (inbox_counts == NULL || !strm_inbox_state_full(inbox))
+	if (inbox_counts == NULL || strm_inbox_is_worker || !strm_inbox_state_full(inbox))
 		return;
 	strm_inbox_state_ask();
 	if (strm_inbox_full == STRM_INBOX_FULL_ERROR)

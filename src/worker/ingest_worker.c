@@ -137,6 +137,7 @@ strm_worker_ingest_main(Datum main_arg)
 	if (!strm_ingest_slot_attach(&slot, &worker.share, &database))
 		proc_exit(0);
 	strm_worker_connect(database, STRM_WORKER_INGEST);
+	strm_inbox_is_worker = true;
 	/* warnings of users' functions may hold values */
 	SetConfigOption("log_min_messages", "error", PGC_SUSET, PGC_S_SESSION);
 	worker.cxt = AllocSetContextCreate(TopMemoryContext, "strm_privacy inboxes", ALLOCSET_DEFAULT_SIZES);

@@ -224,6 +224,31 @@ cmp_ok($slow->($since), '<', 15, 'and it goes on soon after');
 is(sql('SELECT count(*) FROM ql_1'), 1, 'with its rows');
 as_maker('DROP TABLE ql CASCADE');
 
+# --- triggers that queue rows, or wait for them: the worker is not held up by what only it can change ---
+create('qt');
+as_maker(q{CREATE FUNCTION requeue() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO qs_inbox (strm_consent_levels, session, customer, n) SELECT ''{1}'', ''t-1'', ''c-t'', i FROM generate_series(1, 30) AS i; RETURN NULL; END'});
+as_maker('CREATE TRIGGER requeue AFTER INSERT ON qt FOR EACH STATEMENT EXECUTE FUNCTION requeue()');
+sql("ALTER SYSTEM SET strm_privacy.inbox_max_rows = 10");
+sql('SELECT pg_reload_conf()');
+as_maker('ALTER TABLE qs ADD CONSTRAINT never CHECK (n < 100000) NOT VALID');
+queue('qs', "SELECT 't-2', 'c-t', 100000 + i FROM generate_series(1, 20) i");
+$wait->('qs');
+queue('qt', "VALUES ('t-3', 'c-t', 1)");
+sql("SELECT strm.wait_for_ingest('qt', '20 s')");
+is(sql('SELECT count(*) FROM qt_1'), 1, 'a trigger queues rows in an inbox that is full');
+as_maker('DELETE FROM qs_inbox WHERE strm_fault IS NOT NULL; ALTER TABLE qs DROP CONSTRAINT never');
+$wait->('qs');
+is(sql("SELECT count(*) FROM qs_1 WHERE session = 't-1'"), 30, 'which are moved, too');
+sql("ALTER SYSTEM RESET strm_privacy.inbox_max_rows");
+sql('SELECT pg_reload_conf()');
+as_maker(q{CREATE OR REPLACE FUNCTION requeue() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM strm.wait_for_ingest(''qt''); RETURN NULL; END'});
+queue('qt', "VALUES ('t-3', 'c-t', 2)");
+reaches("SELECT count(*) > 0 FROM strm.entity_log WHERE entity = 'stream' AND name ~ 'qt' AND message ~ 'cannot wait'", 't', 'a trigger that waits for queued rows fails');
+as_maker('DROP TRIGGER requeue ON qt');
+$wait->('qt');
+is(sql('SELECT count(*) FROM qt_1'), 2, 'and no row is lost');
+as_maker('DROP TABLE qt CASCADE');
+
 # --- a partitioned stream, other columns, transition tables ---
 create('qp', ", partition_by => '1 day'");
 as_maker('CREATE INDEX ON qp (n)');
