@@ -15,6 +15,7 @@
 #include "access/xact.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -36,6 +37,7 @@ typedef struct StrmInboxMove
 	const StrmStream *stream;
 	Relation	table;
 	Relation	inbox;
+	BlockNumber pages;			/* of the inbox, which is locked: it does not get shorter */
 	StrmLayout *layout;
 	StrmInboxReader *reader;
 	TupleTableSlot *slot;
@@ -58,6 +60,7 @@ strm_inbox_move_begin(StrmInboxMove *move, const StrmStream *stream, Relation ta
 	move->stream = stream;
 	move->table = table;
 	move->inbox = inbox;
+	move->pages = RelationGetNumberOfBlocks(inbox);
 	move->layout = strm_layout_make(stream, RelationGetDescr(table));
 	move->reader = strm_inbox_reader(stream, inbox);
 	move->slot = table_slot_create(inbox, NULL);
@@ -71,7 +74,9 @@ strm_inbox_move_fetch(StrmInboxMove *move, const StrmQueuedRow *place)
 	StrmInboxEntry entry;
 	HeapTuple	tuple;
 
-	if (!table_tuple_fetch_row_version(move->inbox, &tid, GetActiveSnapshot(), move->slot))
+	/* TRUNCATE, or a VACUUM, may have made it shorter since the place was found */
+	if (ItemPointerGetBlockNumber(&tid) >= move->pages ||
+		!table_tuple_fetch_row_version(move->inbox, &tid, GetActiveSnapshot(), move->slot))
 		return NULL;
 	tuple = ExecFetchSlotHeapTuple(move->slot, false, NULL);
 	strm_inbox_entry(move->reader, tuple, &entry);

@@ -307,6 +307,13 @@ $wait->('qs');
 is(sql("SELECT count(*) FROM qs_1 WHERE session = 'prep'"), 1, 'when it is committed its rows are moved');
 
 # --- TRUNCATE and VACUUM FULL of an inbox, between which rows come ---
+for my $i (1 .. 4)
+{
+	queue('qs', "SELECT 'w-' || i % 3, 'c-w', $i * 20000 + i FROM generate_series(1, 15000) i");
+	as_maker('TRUNCATE qs_inbox');
+}
+$wait->('qs');
+is(sql("SELECT count(*) FROM strm.entity_log WHERE entity = 'stream' AND name ~ 'qs' AND message ~ 'read'"), 0, 'what was found before TRUNCATE is not looked for afterwards');
 queue('qs', "SELECT 'v-' || i % 3, 'c-v', i FROM generate_series(1, 20000) i");
 sql('VACUUM FULL qs_inbox');
 $wait->('qs');
