@@ -92,7 +92,7 @@ strm_backfill_plan_text(const StrmBackfillPlan *plan)
 static void
 strm_backfill_raise_damaged(void)
 {
-	ereport(ERROR, errcode(STRM_ERR_FORGED), errmsg("a stored plan of a Kafka exporter is damaged"));
+	ereport(ERROR, errcode(STRM_ERR_FORGED), errmsg("a stored plan of an exporter is damaged"));
 }
 
 /* The next word of *rest, which is cut off it; NULL when there is none. */

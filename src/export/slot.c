@@ -43,7 +43,7 @@ strm_decoder_require(void)
 	if (max_replication_slots == 0)
 		strm_faults_add(&faults, "max_replication_slots is 0.");
 	strm_faults_raise(&faults, STRM_ERR_STATE, "this server cannot decode its WAL, which publishing needs",
-					  "Set wal_level = logical, and max_replication_slots to at least one for each Kafka cluster, and "
+					  "Set wal_level = logical, and max_replication_slots to at least one for each Kafka cluster and one for each database with batch exporters, and "
 					  "restart the server; of a standby, publish from its primary.");
 }
 

@@ -237,7 +237,7 @@ strm_launcher_report_room(StrmLauncher *launcher, bool room)
 				errcode(STRM_ERR_WORKERS),
 				errmsg("strm_privacy cannot start a background worker"),
 				errdetail("All background workers that the server may have are in use."),
-				errhint("Raise max_worker_processes: each database with the extension takes one, and each batch job and Kafka cluster."));
+				errhint("Raise max_worker_processes: each database with the extension takes one, and so do each batch job and Kafka cluster, and workers of inboxes and batch exporters."));
 	launcher->no_room = !room;
 }
 

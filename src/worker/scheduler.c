@@ -54,7 +54,7 @@ strm_worker_scheduler_main(Datum main_arg)
 		{
 			if (strm_scheduler_exports_absent())
 				strm_scheduler_end(STRM_SCHEDULER_ABSENT);
-			strm_worker_report("waiting for Kafka workers to end");
+			strm_worker_report("waiting for workers to end");
 			strm_worker_wait(STRM_SCHEDULER_CLOSE_DOWN);
 			continue;
 		}
