@@ -103,8 +103,10 @@ age();
 look();
 is(sql($keys), '4,5', 'the key of a row that was set aside is kept');
 # the owner takes it out, and stores it again while the key is about to be forgotten
-say_to('early', 'SET ROLE maker; BEGIN; DELETE FROM qs_inbox; INSERT INTO qs_inbox SELECT * FROM kept');
-look();
+say_to('early', 'SET ROLE maker; BEGIN; INSERT INTO qs_inbox SELECT * FROM kept');
+as_maker('DELETE FROM qs_inbox');
+# while there are rows left the worker looks less often
+look() for 1 .. 4;
 is(sql($keys), '4,5', 'nor is it forgotten when the row is stored as it was');
 say_to('early', 'COMMIT');
 as_maker('ALTER TABLE qs DROP CONSTRAINT small');
