@@ -57,14 +57,15 @@ SQL
 	return 0;
 }
 
-# Paths of an exporter's files below a directory, sorted; of all exporters without a name.
+# Paths of an exporter's files below a directory, in their order; of all exporters without a name.
 sub strm_export_files
 {
 	my ($dir, $name) = @_;
 	my @files;
 	find({ no_chdir => 1, wanted => sub { push @files, $File::Find::name if -f } }, $dir);
 	@files = grep { m{-(?:stream|keys)-\Q$name\E---} } @files if defined $name;
-	@files = sort @files;
+	my %order = map { $_ => /^(.*---)(\d+)(.*)$/s ? sprintf('%s%09d%s', $1, $2, $3) : $_ } @files;
+	@files = sort { $order{$a} cmp $order{$b} } @files;
 	return @files;
 }
 
