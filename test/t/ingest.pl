@@ -175,14 +175,32 @@ is(sql("SELECT count(*) FROM qs_1 WHERE session LIKE 'a-%'"), 10, 'when it is ac
 set_workers(0);
 sql("ALTER SYSTEM SET strm_privacy.inbox_max_rows = 100");
 sql('SELECT pg_reload_conf()');
-queue('qs', "SELECT 'b-' || i % 3, 'c-b', i FROM generate_series(1, 150) i");
-my $one = "INSERT INTO qs_inbox (strm_consent_levels, session, customer, n) VALUES ('{1}', 'b-late', 'c-b', 151)";
-like(error_of("SET strm_privacy.inbox_full = 'error'; $one"), qr/ERROR:  .*qs_inbox.* full/, 'a full inbox refuses rows, if that is set');
-my $late = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', $one ], '<', \undef);
-reaches("SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE 'INSERT INTO qs_inbox%' AND wait_event_type = 'Extension'", 't', 'or has producers wait');
+my $late = "INSERT INTO qs_inbox (strm_consent_levels, session, customer, n)";
+my $copy = "COPY qs_inbox (strm_consent_levels, session, customer, n) FROM PROGRAM 'echo {1},b-copied,c-b,1' (DELIMITER ',')";
+# a transaction is not held up by rows of its own: nobody could move them
+is(sql("SET statement_timeout = '60s'; BEGIN; INSERT INTO qs_inbox (strm_consent_levels, session, customer, n) SELECT '{1}', 'b-' || i % 3, 'c-b', i FROM generate_series(1, 150) i; $late VALUES ('{1}', 'b-0', 'c-b', 151); COMMIT; SELECT count(*) FROM qs_inbox"),
+	151, 'a transaction is not held up by its own rows');
+my $full = qr/ERROR:  54000: inbox "qs_inbox" is full\nDETAIL:  It has 100 rows or more that are not in the stream yet\.\nHINT:  Try again later\..*strm_privacy\.inbox_max_rows/;
+for my $statement ("$late VALUES ('{1}', 'b-refused', 'c-b', 1)", $copy)
+{
+	like(error_of("\\set VERBOSITY verbose\nSET strm_privacy.inbox_full = 'error';\n$statement"), $full, 'a full inbox refuses rows, if that is set');
+}
+is(sql('SELECT count(*) FROM qs_inbox'), 151, 'and has those that it had');
+like(error_of("SET statement_timeout = '500ms'; $late VALUES ('{1}', 'b-refused', 'c-b', 1)"), qr/canceling statement due to statement timeout/, 'it has producers wait; who waits can be cancelled');
+my @waiting = map { IPC::Run::start([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres'), '-c', $_ ], '<', \undef) } "$late VALUES ('{1}', 'b-late', 'c-b', 152)", $copy;
+my $held = "SELECT count(*) FROM pg_stat_activity WHERE query ~ '^(INSERT INTO|COPY) qs_inbox' AND state = 'active' AND wait_event_type = 'Extension'";
+reaches($held, 2, 'INSERT and COPY wait');
+sql('SELECT pg_sleep(1.5)');
+is(sql($held), 2, 'as long as no row is moved');
 set_workers(2);
-reaches("SELECT count(*) = 1 FROM qs_1 WHERE session = 'b-late'", 't', 'until there is room');
-ok($late->finish, 'without an error');
+ok($_->finish, 'when there is room they go on, without an error') for @waiting;
+$wait->('qs');
+is(sql("SELECT string_agg(session || ' ' || c, ', ' ORDER BY session) FROM (SELECT session, count(*) AS c FROM qs_1 WHERE session LIKE 'b-%' GROUP BY 1) AS s"),
+	'b-0 51, b-1 50, b-2 50, b-copied 1, b-late 1', 'all are moved that were taken, and none that was refused');
+# more than fits goes through, while it is moved
+for my $i (1 .. 20) { queue('qs', "SELECT 'bb-' || i % 3, 'c-b', $i * 100 + i FROM generate_series(1, 90) i") }
+$wait->('qs');
+is(sql("SELECT count(*), count(DISTINCT n) FROM qs_1 WHERE session LIKE 'bb-%'"), '1800|1800', 'more than fits at once goes through');
 # the number of rows that wait is not exact: whom it holds up has the workers count, and does not wait for their next look
 my $slow = sub { my ($since) = @_; return sql("SELECT extract(epoch FROM clock_timestamp() - '$since')") };
 my $now = sub { return sql('SELECT clock_timestamp()') };
@@ -197,7 +215,7 @@ cmp_ok($slow->($since), '<', 5, 'rows of a subtransaction that was rolled back h
 as_maker('ALTER TABLE qs ADD CONSTRAINT never CHECK (n <> 1) NOT VALID');
 sql($refused);
 $wait->('qs');
-like(error_of("SET strm_privacy.inbox_full = 'error'; $one"), qr/ full/, 'rows that were set aside count');
+like(error_of("SET strm_privacy.inbox_full = 'error'; $late VALUES ('{1}', 'b-late', 'c-b', 151)"), qr/ full/, 'rows that were set aside count');
 $since = $now->();
 as_maker('DELETE FROM qs_inbox; ALTER TABLE qs DROP CONSTRAINT never');
 $another->(3);
