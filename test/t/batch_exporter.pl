@@ -139,6 +139,52 @@ tick('joined', 'all');
 is(numbers('joined'), join(' ', split /\n/, sql('SELECT n FROM clicks ORDER BY n')), 'no gap and no double between existing and later events');
 is(join(' ', sort { $a <=> $b } grep { $_ > 20000 } strm_export_numbers($dir, 'all')), list(20001, 24000), 'nor in files of one that was there');
 
+# --- due at different times: what one has read for itself is read again for the others, and is not exported twice ---
+for my $from (map { 30_000 + 30 * $_ } 0 .. 3)
+{
+	insert($from + 1, $from + 10);
+	tick('all');
+	insert($from + 11, $from + 20);
+	tick('derived');
+	insert($from + 21, $from + 30);
+	tick($from % 60 ? ('new one', 'all') : ('new one', 'all', 'derived'));
+}
+tick('derived');
+is(join(' ', sort { $a <=> $b } grep { $_ > 30_000 } strm_export_numbers($dir, $_)), list(30_001, 30_120), "$_: each event once") for 'all', 'derived', 'new_one';
+
+# --- who writes for long, and who commits while snapshots are taken, before the WAL is flushed ---
+sql(<<'SQL');
+CREATE TABLE step (n int);
+CREATE PROCEDURE await(wanted int) LANGUAGE plpgsql AS $$ BEGIN WHILE NOT EXISTS (SELECT FROM step WHERE n = wanted) LOOP PERFORM pg_sleep(0.02); END LOOP; END $$;
+CREATE PROCEDURE write_on(i int) LANGUAGE plpgsql AS $$
+BEGIN
+	WHILE NOT EXISTS (SELECT FROM step WHERE n = 3) LOOP
+		INSERT INTO clicks (strm_consent_levels, session, n) VALUES ('{1}', 's' || i % 20, i);
+		COMMIT;
+		PERFORM pg_sleep(0.001);
+		i := i + 1;
+	END LOOP;
+END $$;
+SQL
+my $event = "INSERT INTO clicks (strm_consent_levels, session, n) VALUES ('{1}', 'long',";
+my $long = "BEGIN; $event 40001); CALL await(1); $event 40002); CALL await(2); $event 40003); COMMIT;";
+my @writers = map { IPC::Run::start([ 'psql', '-X', '-q', '-d', $node->connstr('postgres'), map { ('-c', $_) } @$_ ], '<', \undef) } [$long], [ 'SET synchronous_commit = off', 'CALL write_on(50001)' ];
+ok($node->poll_query_until('postgres', "SELECT (SELECT count(*) > 100 FROM clicks WHERE n > 50000) AND EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE 'BEGIN;%CALL await(1)%')"), 'one writes for long, another commits fast');
+sql("SELECT strm.create_batch_exporter('clicks', 'files', name => 'beside', include_existing_events => true)");
+sql("SELECT strm.create_batch_exporter('clicks', 'files', name => 'since')");
+for my $step (1 .. 3)
+{
+	tick('beside', 'all') for 1 .. 2;
+	sql("INSERT INTO step VALUES ($step)");
+	tick('beside', 'since');
+}
+$_->finish for @writers;
+tick('beside', 'all', 'since');
+is(numbers('beside'), join(' ', split /\n/, sql('SELECT n FROM clicks ORDER BY n')), 'existing and later ones: no gap, no double');
+is(join(' ', sort { $a <=> $b } grep { $_ > 40_000 } strm_export_numbers($dir, 'all')), join(' ', split /\n/, sql('SELECT n FROM clicks WHERE n > 40000 ORDER BY n')), 'nor in files of one that was there');
+my @since = sort { $a <=> $b } strm_export_numbers($dir, 'since');
+is("@since", join(' ', 40_001 .. 40_003, $since[3] .. sql('SELECT max(n) FROM clicks')), 'of those since the definition none is missing, nor of a transaction that was under way then');
+
 # --- partitions ---
 sql(q{SELECT strm.create_stream('parted', contract => 'acme/clicks/1.0.0', partition_by => '1 day')});
 sql(q{INSERT INTO parted (strm_consent_levels, session, n) SELECT '{1}', 's', i FROM generate_series(1, 10) i});
