@@ -25,6 +25,14 @@ CREATE TRIGGER invalidate_cache AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON 
   FOR EACH STATEMENT EXECUTE FUNCTION strm.invalidate_cache();
 ALTER TABLE strm.inbox_key ENABLE ALWAYS TRIGGER invalidate_cache;
 
+CREATE FUNCTION strm.date_inbox_key() RETURNS trigger
+  LANGUAGE c AS 'MODULE_PATHNAME', 'strm_sql_date_inbox_key';
+REVOKE ALL ON FUNCTION strm.date_inbox_key() FROM PUBLIC;
+COMMENT ON FUNCTION strm.date_inbox_key() IS 'Trigger of strm.inbox_key: created_at is when the key was stored in this database, also when a dump says otherwise, so that restored keys stay until their rows are there';
+CREATE TRIGGER date_inbox_key BEFORE INSERT ON strm.inbox_key
+  FOR EACH ROW EXECUTE FUNCTION strm.date_inbox_key();
+ALTER TABLE strm.inbox_key ENABLE ALWAYS TRIGGER date_inbox_key;
+
 -- A table of this access method that is no stream's inbox takes no rows.
 CREATE FUNCTION strm.inbox_handler(internal) RETURNS table_am_handler
   LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'strm_sql_inbox_handler';

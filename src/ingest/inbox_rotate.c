@@ -13,8 +13,8 @@
  *	  RowShareLock, from before the keys are read: whoever made the new key has told all when it is let go; and
  *	  whoever stores a row that was sealed before keeps RowShareLock (inbox_target.c). The lock is never waited for.
  *
- *	  A restored dump may have brought its keys before its rows, so a worker that did not make the present key itself
- *	  leaves older ones alone for a while.
+ *	  A restored dump brings its keys before its rows, by hours if it is large. So a key stays for a while after the one
+ *	  that followed it was stored in this database; a trigger sees to it that created_at says when that was.
  */
 #include "postgres.h"
 
@@ -45,8 +45,8 @@
 #define STRM_ROTATE_PAUSE_ROWS 10000
 #define STRM_ROTATE_PAUSE_FACTOR 20
 
-/* ms for which keys that another worker replaced are left alone */
-#define STRM_ROTATE_GRACE 60000
+/* s for which a key is left alone that was replaced */
+#define STRM_ROTATE_GRACE (SECS_PER_DAY / 2)
 
 void
 strm_inbox_rotate_make(const pg_uuid_t *stream, int32 id)
@@ -64,6 +64,19 @@ bool
 strm_inbox_rotate_is_due(const StrmInboxRotation *rotation)
 {
 	return rotation->next <= GetCurrentTimestamp();
+}
+
+/* How many keys, of all by age, were replaced long enough ago? */
+static int
+strm_inbox_rotate_replaced(List *keys)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int			n = list_length(keys) - 1;
+
+	while (n > 0 && !TimestampDifferenceExceeds(((StrmInboxKeyRow *) list_nth(keys, n))->created_at, now,
+												STRM_ROTATE_GRACE * 1000))
+		n--;
+	return Max(n, 0);
 }
 
 /* Has the key served its time? */
@@ -140,11 +153,10 @@ strm_inbox_rotate_find(Relation inbox, const int32 *ids, bool *used, int n)
 	MemoryContextDelete(row_cxt);
 }
 
-/* Deletes those of the keys under which no row is left. The last one is in use. true when no other is left. */
+/* Deletes those of the first n keys under which no row is left. true when none of them is. */
 static bool
-strm_inbox_rotate_delete(const StrmStream *stream, Relation inbox, List *keys)
+strm_inbox_rotate_delete(const StrmStream *stream, Relation inbox, List *keys, int n)
 {
-	int			n = list_length(keys) - 1;
 	int32	   *ids = palloc(n * sizeof(int32));
 	bool	   *used = palloc0(n * sizeof(bool));
 	bool		alone = true;
@@ -173,22 +185,19 @@ strm_inbox_rotate_retire(const StrmStream *stream, Relation inbox, StrmInboxRota
 {
 	List	   *keys = strm_catalog_inbox_keys(&stream->id);
 	TimestampTz now = GetCurrentTimestamp();
+	int			n = strm_inbox_rotate_replaced(keys);
 	int32		current;
 	int64		took;
 
-	if (list_length(keys) < 2)
+	if (n == 0)
 		return;
 	current = ((StrmInboxKeyRow *) llast(keys))->id;
 	if (rotation->current != current)
 	{
 		strm_inbox_rotate_list(inbox, rotation, cxt);
 		rotation->current = current;
-		rotation->since = now;
 	}
-	if (!strm_inbox_rotate_is_alone(rotation) ||
-		(rotation->made != current && !TimestampDifferenceExceeds(rotation->since, now, STRM_ROTATE_GRACE)))
-		return;
-	if (strm_inbox_rotate_delete(stream, inbox, keys))
+	if (!strm_inbox_rotate_is_alone(rotation) || strm_inbox_rotate_delete(stream, inbox, keys, n))
 		return;
 	took = TimestampDifferenceMilliseconds(now, GetCurrentTimestamp());
 	rotation->next = TimestampTzPlusMilliseconds(now, Max(STRM_ROTATE_PAUSE_ROWS, STRM_ROTATE_PAUSE_FACTOR * took));
@@ -206,11 +215,8 @@ strm_inbox_rotate(const StrmStream *stream, Relation inbox, StrmInboxRotation *r
 	if (newest == NULL)
 		return;
 	if (strm_inbox_rotate_is_old(stream, newest))
-	{
 		strm_inbox_rotate_make(&stream->id, newest->id + 1);
-		rotation->made = newest->id + 1;
-	}
-	else if (list_length(keys) > 1 &&
+	else if (strm_inbox_rotate_replaced(keys) > 0 &&
 			 ConditionalLockRelationOid(strm_catalog_table(STRM_TABLE_INBOX_KEY), ExclusiveLock))
 		strm_inbox_rotate_retire(stream, inbox, rotation, cxt);
 }

@@ -15,9 +15,7 @@
 typedef struct StrmInboxRotation
 {
 	TimestampTz next;			/* when to look again */
-	int32		made;			/* the key that this worker made; 0: none */
 	int32		current;		/* the key since which users are told; 0: none */
-	TimestampTz since;			/* when that was */
 	VirtualTransactionId *users;	/* transactions that may know an older key only */
 	int			nusers;
 } StrmInboxRotation;
@@ -30,7 +28,8 @@ extern bool strm_inbox_rotate_is_due(const StrmInboxRotation *rotation);
 
 /*
  * One worker of an inbox, in a transaction of its own, in which it has written nothing: makes a new key when the
- * present one has served for the stream's key rotation, or a day; forgets older ones, when that is possible.
+ * present one has served for the stream's key rotation, or a day; forgets those that were replaced half a day ago,
+ * when that is possible.
  */
 extern void strm_inbox_rotate(const StrmStream *stream, Relation inbox, StrmInboxRotation *rotation,
 							  MemoryContext cxt);

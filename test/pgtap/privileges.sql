@@ -38,6 +38,7 @@ INSERT INTO may_execute VALUES
   ('strm.retry_inbox(regclass)', 'mas'),
   ('strm.wait_for_ingest(regclass,interval)', 'mas'),
   ('strm.check_inbox()', 'mas'),
+  ('strm.date_inbox_key()', ''),
   ('strm.create_partitions(regclass,integer)', 'mas'),
   ('strm.create_stream(text,text,text,interval,regnamespace,interval,text,boolean)', 'mas'),
   ('strm.drop_stream(regclass)', 'mas'),
