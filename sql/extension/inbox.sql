@@ -19,7 +19,7 @@ CREATE TABLE strm.inbox_key (
   created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
   PRIMARY KEY (stream_id, id)
 );
-COMMENT ON TABLE strm.inbox_key IS 'Keys that seal the rows of inboxes until they are moved, wrapped by the master key. The one with the highest id is in use; others are kept as long as there are rows under them';
+COMMENT ON TABLE strm.inbox_key IS 'Keys that seal the rows of inboxes until they are moved, wrapped by the master key. The one with the highest id is in use; others are kept for half a day, and as long as there are rows under them';
 SELECT pg_catalog.pg_extension_config_dump('strm.inbox_key', '');
 CREATE TRIGGER invalidate_cache AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON strm.inbox_key
   FOR EACH STATEMENT EXECUTE FUNCTION strm.invalidate_cache();

@@ -10,7 +10,7 @@ CREATE VIEW strm.workers AS
   SELECT p.kind, d.datname AS database, p.pid, p.since, p.state, p.what
     FROM strm.worker_processes() AS p
     LEFT JOIN pg_catalog.pg_database d ON d.oid = p.database;
-COMMENT ON VIEW strm.workers IS 'Background workers of the extension, in all databases of the server: the launcher, a scheduler per database with the extension, and a worker per batch job that runs, per Kafka cluster, for inboxes, and per topic that is checked';
+COMMENT ON VIEW strm.workers IS 'Background workers of the extension, in all databases of the server: the launcher, a scheduler per database with the extension, and a worker per batch job that runs, per Kafka cluster, for batch exporters, for inboxes, and per topic that is checked';
 GRANT SELECT ON strm.workers TO strm_admin, strm_monitor;
 
 CREATE VIEW strm.entity_states AS
